@@ -1,5 +1,23 @@
 //! What a push *is*: ids, message, audience, outcome and ret codes. Pure: no I/O, no clock, no async.
 
+pub mod account;
+pub mod app;
+pub mod audience;
 pub mod ids;
+pub mod message;
+mod names;
+pub mod outcome;
+pub mod push;
+pub mod ret;
+pub mod schedule;
 
+pub use account::AccountType;
+pub use app::Platform;
+pub use audience::{Audience, AudienceKind};
 pub use ids::{AccessId, DeviceId, MessageId, PushId, Token, UploadId};
+pub use message::{Message, MessageType};
+pub use names::Unknown;
+pub use outcome::{Channel, Outcome, PushState, ReceiptEvent};
+pub use push::{AccountPush, Environment, Push};
+pub use ret::{Fault, RetCode};
+pub use schedule::Expire;

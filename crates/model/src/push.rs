@@ -1,0 +1,110 @@
+//! Push: one call that sends one message to one audience, checked once when it comes in. Everything after works with
+//! this type and checks nothing again. Who may call, and how often, is the server's business.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::account::AccountType;
+use crate::audience::Audience;
+use crate::ids::PushId;
+use crate::message::{Message, MessageType};
+use crate::names::named;
+use crate::outcome::Channel;
+use crate::schedule::Expire;
+
+named! {
+    /// Which of Apple's environments a device registered in. Always `product` elsewhere.
+    Environment {
+        /// Distribution.
+        Product = "product",
+        /// Development.
+        Dev = "dev",
+    }
+}
+
+named! {
+    /// Which devices of an account a push is for.
+    AccountPush {
+        /// The one that bound the account last.
+        Latest = "latest",
+        /// All that are bound.
+        All = "all",
+    }
+}
+
+/// Whether a push may use a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChannelRule {
+    /// The channel.
+    pub channel: Channel,
+    /// True: the push does not use it.
+    pub disable: bool,
+}
+
+/// One push, checked. What a loose client left out, or sent as zero, empty or null, has its default here.
+///
+/// Serialized, it is what the store keeps: members are added to it with a default, never renamed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Push {
+    /// Whom it is for.
+    pub audience: Audience,
+    /// Shown, or handed to the app.
+    pub message_type: MessageType,
+    /// Apple's environment.
+    pub environment: Environment,
+    /// What is sent.
+    pub message: Message,
+    /// How long it is kept for a device that is not online.
+    pub expire: Expire,
+    /// Unix seconds at which it starts; `None` = now. Packages only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_at: Option<i64>,
+    /// Type of the accounts of the audience.
+    #[serde(default)]
+    pub account_type: AccountType,
+    /// Which devices of an account.
+    pub account_push: AccountPush,
+    /// `token` and `token_list`: true = a token nobody has is left out and listed in the answer; false = it fails the
+    /// call.
+    #[serde(default)]
+    pub ignore_invalid_token: bool,
+    /// The number or text which the answer echoes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<Value>,
+    /// The earlier push that this one takes the place of. Packages only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collapse_id: Option<PushId>,
+    /// Deliver also where the earlier message cannot be replaced.
+    #[serde(default)]
+    pub force_collapse: bool,
+    /// Devices a second, 1,000–50,000; `None` = as fast as possible. Packages only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_speed: Option<u32>,
+    /// Rules in the caller's order; of two for the same channel the later counts. No rule = the channel is on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channel_rules: Vec<ChannelRule>,
+    /// `tpns_online_push_type` 1: a device online on the own channel is reached through its vendor's all the same.
+    #[serde(default)]
+    pub skip_own_channel_online: bool,
+    /// For every package name of the app.
+    #[serde(default)]
+    pub multi_pkg: bool,
+    /// The plan whose statistics it counts in; at most [`Push::PLAN_ID_MAX`] characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan_id: Option<String>,
+}
+
+impl Push {
+    /// Slowest `push_speed`, as documented.
+    pub const SPEED_MIN: u32 = 1_000;
+    /// Fastest `push_speed`, as documented.
+    pub const SPEED_MAX: u32 = 50_000;
+    /// Characters of a `plan_id`; not documented, our choice.
+    pub const PLAN_ID_MAX: usize = 64;
+
+    /// Whether it may go through a channel.
+    #[must_use]
+    pub fn allows(&self, channel: Channel) -> bool {
+        self.channel_rules.iter().rev().find(|rule| rule.channel == channel).is_none_or(|rule| !rule.disable)
+    }
+}
