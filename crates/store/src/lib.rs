@@ -1,1 +1,144 @@
-//! store
+//! The one crate that knows the database: apps, devices, accounts, packages, pushes, recipients and inboxes.
+//!
+//! One thread writes and commits what has queued up since the last commit as one group ([`writer`]); a few
+//! connections read beside it ([`readers`]). Every other module is the SQL of one word and nothing else. What the rows
+//! mean, and when a push moves on, is decided by the callers.
+
+mod accounts;
+mod apps;
+mod devices;
+mod error;
+mod import;
+mod inbox;
+mod packages;
+mod pushes;
+mod readers;
+mod recipients;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+pub use accounts::{AccountKey, Bound, Resolved};
+pub use apps::{App, BadRows};
+pub use devices::{Device, NewDevice, Registered};
+pub use error::{Error, Result};
+pub use import::{Import, ImportRow, Imported};
+pub use inbox::{Acknowledged, InboxMessage};
+pub use packages::{NewPackage, Package, Removed};
+pub use pushes::{Counts, NewPush, Push, Started};
+pub use readers::Reader;
+pub use recipients::{Batch, Recipient};
+pub use writer::{Permit, Tx, Written};
+
+use readers::Readers;
+use writer::Writer;
+
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// Which [`SCHEMA`] a database file holds. Raise it together with a step in [`migrate`].
+const SCHEMA_VERSION: i64 = 1;
+
+/// Name of the database file in the data folder.
+pub const DATABASE_FILE: &str = "pigeonloft.db";
+
+/// How long a statement waits for another process (a command beside the server) before it fails.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// An open database. Cheap to clone: clones share the writer and the readers.
+#[derive(Clone, Debug)]
+pub struct Store {
+    writer: Arc<Writer>,
+    readers: Arc<Readers>,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the database of a data folder, and creates or migrates it first where needed.
+    ///
+    /// # Errors
+    /// The folder cannot be written, the file is no database, or a newer version of the program wrote it.
+    pub fn open(data_dir: &Path) -> Result<Self> {
+        let path = data_dir.join(DATABASE_FILE);
+        let mut connection = connect(&path)?;
+        migrate(&mut connection)?;
+        Ok(Self { writer: Arc::new(Writer::start(connection)?), readers: Arc::new(Readers::new(path.clone())), path })
+    }
+
+    /// Where the database file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes on disk of the database and its log.
+    #[must_use]
+    pub fn bytes_on_disk(&self) -> u64 {
+        let log = self.path.with_extension("db-wal");
+        [&self.path, &log].iter().filter_map(|path| path.metadata().ok()).map(|meta| meta.len()).sum()
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let connection = Connection::open(path).map_err(|source| Error::Open { path: path.into(), source })?;
+    tune(&connection)?;
+    // FULL: a commit that was answered survives power loss, not only kill -9.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    restrict_permissions(path);
+    Ok(connection)
+}
+
+fn connect_to_read(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|source| Error::Open { path: path.into(), source })?;
+    tune(&connection)?;
+    Ok(connection)
+}
+
+fn tune(connection: &Connection) -> Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "cache_size", -16_384)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    rusqlite::vtab::array::load_module(connection)?;
+    Ok(())
+}
+
+/// The file holds every app's secret: nobody but its owner reads it.
+fn restrict_permissions(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
+            tracing::warn!(%error, path = %path.display(), "cannot make the database private to its owner");
+        }
+    }
+}
+
+fn migrate(connection: &mut Connection) -> Result<()> {
+    // Immediate: two programs that start at once must not both create the tables.
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match version {
+        0 => {
+            transaction.execute_batch(SCHEMA)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        SCHEMA_VERSION => {}
+        newer => return Err(Error::FromTheFuture { found: newer, known: SCHEMA_VERSION }),
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Now, in unix milliseconds: what every time in the tables is counted in.
+pub(crate) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,207 @@
+//! Devices: their tokens, their passwords' hashes, the channels beside our own.
+
+use pigeonloft_model::{AccessId, DeviceId, Environment, Token};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::error::Result;
+use crate::{Store, now_ms};
+
+/// A device, as far as its authentication needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its id inside.
+    pub device: DeviceId,
+    /// SHA-256 of its password; `None`: imported and not yet claimed.
+    pub password_hash: Option<[u8; 32]>,
+}
+
+/// What a device says of itself when it registers.
+#[derive(Debug, Clone)]
+pub struct NewDevice {
+    /// Its app.
+    pub access_id: AccessId,
+    /// Issued now, or brought along from before.
+    pub token: Token,
+    /// SHA-256 of the password it is given.
+    pub password_hash: [u8; 32],
+    /// Which of a vendor's environments its channel token is of.
+    pub environment: Environment,
+    /// Its token on a vendor's channel, with the channel's name.
+    pub channel: Option<(String, String)>,
+}
+
+/// What became of a registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registered {
+    /// A new device.
+    New(DeviceId),
+    /// An imported device, which had no password until now.
+    Claimed(DeviceId),
+    /// The token is another device's: it has a password already.
+    Taken,
+}
+
+pub(crate) fn environment_name(environment: Environment) -> &'static str {
+    match environment {
+        Environment::Product => "product",
+        Environment::Dev => "dev",
+    }
+}
+
+pub(crate) fn find(connection: &Connection, access_id: AccessId, token: &str) -> Result<Option<DeviceId>> {
+    Ok(connection
+        .prepare_cached("SELECT device_id FROM device WHERE access_id = ?1 AND token = ?2")?
+        .query_row(params![access_id.0, token], |row| row.get(0).map(DeviceId))
+        .optional()?)
+}
+
+pub(crate) fn set_channel(tx: &Connection, device: DeviceId, channel: &str, channel_token: &str) -> Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO device_channel (device_id, channel, channel_token) VALUES (?1, ?2, ?3)
+         ON CONFLICT (device_id, channel) DO UPDATE SET channel_token = excluded.channel_token",
+    )?
+    .execute(params![device.0, channel, channel_token])?;
+    Ok(())
+}
+
+fn register(tx: &Connection, new: &NewDevice) -> Result<Registered> {
+    let now = now_ms();
+    let environment = environment_name(new.environment);
+    let added = tx
+        .prepare_cached(
+            "INSERT INTO device (access_id, token, password_hash, environment, created_at, seen_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT DO NOTHING RETURNING device_id",
+        )?
+        .query_row(params![new.access_id.0, new.token.as_str(), new.password_hash, environment, now], |row| row.get(0))
+        .optional()?;
+    let registered = if let Some(device) = added {
+        Registered::New(DeviceId(device))
+    } else {
+        let claimed = tx
+            .prepare_cached(
+                "UPDATE device SET password_hash = ?3, environment = ?4, seen_at = ?5
+                 WHERE access_id = ?1 AND token = ?2 AND password_hash IS NULL RETURNING device_id",
+            )?
+            .query_row(params![new.access_id.0, new.token.as_str(), new.password_hash, environment, now], |row| {
+                row.get(0)
+            })
+            .optional()?;
+        claimed.map_or(Registered::Taken, |device| Registered::Claimed(DeviceId(device)))
+    };
+    if let (Registered::New(device) | Registered::Claimed(device), Some((channel, token))) = (registered, &new.channel)
+    {
+        set_channel(tx, device, channel, token)?;
+    }
+    Ok(registered)
+}
+
+impl Store {
+    /// Registers a device under its token, or claims the imported one that has it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn register_device(&self, new: NewDevice) -> Result<Registered> {
+        self.write(move |tx| register(tx, &new)).await
+    }
+
+    /// The device of this token.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn device(&self, access_id: AccessId, token: Token) -> Result<Option<Device>> {
+        self.read(move |connection| {
+            Ok(connection
+                .prepare_cached("SELECT device_id, password_hash FROM device WHERE access_id = ?1 AND token = ?2")?
+                .query_row(params![access_id.0, token.as_str()], |row| {
+                    Ok(Device { device: DeviceId(row.get(0)?), password_hash: row.get(1)? })
+                })
+                .optional()?)
+        })
+        .await
+    }
+
+    /// The app and the device of this token, where the app is not known: a device's own calls name only the token.
+    /// Two apps may hold the same token, each for a device of its own.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn devices_of_token(&self, token: Token) -> Result<Vec<(AccessId, Device)>> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT d.access_id, d.device_id, d.password_hash FROM app a
+                 JOIN device d ON d.access_id = a.access_id AND d.token = ?1",
+            )?;
+            let devices = statement.query_map([token.as_str()], |row| {
+                Ok((AccessId(row.get(0)?), Device { device: DeviceId(row.get(1)?), password_hash: row.get(2)? }))
+            })?;
+            Ok(devices.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Changes what a device said of itself: its environment and its token on a vendor's channel, where given.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn change_device(
+        &self,
+        device: DeviceId,
+        environment: Option<Environment>,
+        channel: Option<(String, String)>,
+    ) -> Result<()> {
+        self.write(move |tx| {
+            if let Some(environment) = environment {
+                tx.execute(
+                    "UPDATE device SET environment = ?2 WHERE device_id = ?1",
+                    params![device.0, environment_name(environment)],
+                )?;
+            }
+            if let Some((channel, token)) = channel {
+                set_channel(tx, device, &channel, &token)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes a device with its accounts and what waits for it; pushes that still had a message for it count it as
+    /// gone.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn delete_device(&self, device: DeviceId) -> Result<()> {
+        self.write(move |tx| {
+            crate::inbox::empty(tx, device)?;
+            tx.execute("DELETE FROM device WHERE device_id = ?1", [device.0])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that these devices were seen now.
+    pub(crate) fn seen(tx: &Connection, devices: &[DeviceId]) -> Result<()> {
+        let now = now_ms();
+        let mut update = tx.prepare_cached("UPDATE device SET seen_at = ?2 WHERE device_id = ?1")?;
+        for device in devices {
+            update.execute(params![device.0, now])?;
+        }
+        Ok(())
+    }
+
+    /// Which of these tokens no device of the app has.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn unknown_tokens(&self, access_id: AccessId, tokens: Vec<String>) -> Result<Vec<String>> {
+        self.read(move |connection| {
+            let mut unknown = Vec::new();
+            for token in tokens {
+                if find(connection, access_id, &token)?.is_none() {
+                    unknown.push(token);
+                }
+            }
+            Ok(unknown)
+        })
+        .await
+    }
+}

@@ -1,0 +1,106 @@
+//! The inbox of a device: messages that wait for it on the own channel, and what the device reports of them.
+
+use std::collections::BTreeMap;
+
+use pigeonloft_model::{DeviceId, Outcome, PushId, ReceiptEvent};
+use rusqlite::{Connection, params};
+
+use crate::Store;
+use crate::error::Result;
+use crate::readers::push_array;
+use crate::recipients::{apply_all, receipt, settle};
+
+/// A message that waits.
+#[derive(Debug, Clone)]
+pub struct InboxMessage {
+    /// Of this push.
+    pub push_id: PushId,
+    /// The payload of the push's messages, as the model crate stores it.
+    pub template: String,
+    /// When it expires, unix seconds.
+    pub expire_at: i64,
+}
+
+/// What devices reported since the last time, in their order.
+#[derive(Debug, Default, Clone)]
+pub struct Acknowledged {
+    /// Devices whose session began.
+    pub seen: Vec<DeviceId>,
+    /// Messages acknowledged.
+    pub arrived: Vec<(DeviceId, PushId)>,
+    /// Receipts.
+    pub receipts: Vec<(DeviceId, PushId, ReceiptEvent)>,
+}
+
+/// Lets everything that waits for a device go: the device is deleted.
+pub(crate) fn empty(tx: &Connection, device: DeviceId) -> Result<()> {
+    let mut statement = tx.prepare_cached("SELECT push_id FROM inbox WHERE device_id = ?1")?;
+    let waiting =
+        statement.query_map([device.0], |row| row.get(0).map(PushId))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut changes = BTreeMap::new();
+    for push_id in waiting {
+        settle(tx, push_id, device, Outcome::Gone, &mut changes)?;
+    }
+    apply_all(tx, changes)
+}
+
+impl Store {
+    /// Messages that wait for a device and have not expired, oldest first, without those of the pushes in `except`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn inbox(
+        &self,
+        device: DeviceId,
+        except: Vec<PushId>,
+        now: i64,
+        limit: usize,
+    ) -> Result<Vec<InboxMessage>> {
+        self.read(move |connection| {
+            let except = push_array(&except);
+            let mut statement = connection.prepare_cached(
+                "SELECT p.push_id, p.template, p.expire_at_s FROM inbox i CROSS JOIN push p USING (push_id)
+                 WHERE i.device_id = ?1 AND p.expire_at_s > ?2 AND i.push_id NOT IN (SELECT value FROM rarray(?3))
+                 ORDER BY i.push_id LIMIT ?4",
+            )?;
+            let messages = statement.query_map(params![device.0, now, except, limit], |row| {
+                Ok(InboxMessage { push_id: PushId(row.get(0)?), template: row.get(1)?, expire_at: row.get(2)? })
+            })?;
+            Ok(messages.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Records what devices reported, all of it or nothing. What is reported twice counts once.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn acknowledge(&self, reported: Acknowledged) -> Result<()> {
+        self.write(move |tx| {
+            Self::seen(tx, &reported.seen)?;
+            let mut changes = BTreeMap::new();
+            for &(device, push_id) in &reported.arrived {
+                settle(tx, push_id, device, Outcome::Arrived, &mut changes)?;
+            }
+            apply_all(tx, changes)?;
+            for &(device, push_id, event) in &reported.receipts {
+                receipt(tx, push_id, device, event)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Messages that wait in all inboxes.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn inbox_size(&self) -> Result<u64> {
+        // The sums know: counting the rows would read all of them.
+        self.read(|connection| {
+            let sql = "SELECT coalesce(sum(waiting), 0) FROM push WHERE waiting > 0";
+            Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+        })
+        .await
+    }
+}

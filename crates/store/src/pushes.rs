@@ -1,0 +1,301 @@
+//! Pushes: the task, its cursor through the audience, and the sums of what became of its recipients.
+
+use pigeonloft_model::{AccessId, PushId, PushState, UploadId};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::error::{Error, Result};
+use crate::readers::push_array;
+use crate::{Store, now_ms};
+
+/// A push about to be accepted.
+#[derive(Debug, Clone)]
+pub struct NewPush {
+    /// Its app.
+    pub access_id: AccessId,
+    /// The validated push, as JSON.
+    pub request: String,
+    /// Its package, if it has one.
+    pub upload_id: Option<UploadId>,
+    /// Rows of its audience.
+    pub audience_rows: u64,
+    /// When it starts, unix seconds.
+    pub start_at: i64,
+    /// When what was not delivered expires, unix seconds.
+    pub expire_at: i64,
+}
+
+/// The sums of one push. `targets` is the sum of the six that follow it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows of the audience.
+    pub audience_rows: u64,
+    /// Rows dealt with so far.
+    pub rows_done: u64,
+    /// Rows that name no device.
+    pub no_device: u64,
+    /// Recipients so far.
+    pub targets: u64,
+    /// In the inbox: not sent yet, or sent and not acknowledged.
+    pub waiting: u64,
+    /// Acknowledged by the device.
+    pub arrived: u64,
+    /// Not delivered in time.
+    pub expired: u64,
+    /// Offline, and the push was not to be kept.
+    pub not_kept: u64,
+    /// No channel was left that may carry it.
+    pub no_channel: u64,
+    /// The device was deleted while its message waited.
+    pub gone: u64,
+    /// Accepted by a channel, whatever came of it.
+    pub sent: u64,
+    /// Receipts: shown.
+    pub shown: u64,
+    /// Receipts: clicked.
+    pub clicked: u64,
+    /// Receipts: cleared.
+    pub cleared: u64,
+}
+
+/// One push.
+#[derive(Debug, Clone)]
+pub struct Push {
+    /// Its id.
+    pub push_id: PushId,
+    /// Its app.
+    pub access_id: AccessId,
+    /// Where it stands.
+    pub state: PushState,
+    /// The validated push, as JSON.
+    pub request: String,
+    /// The payload of its messages, as the model crate stores it.
+    pub template: String,
+    /// Its package, if it has one.
+    pub upload_id: Option<UploadId>,
+    /// Unix milliseconds.
+    pub created_at: i64,
+    /// Unix seconds.
+    pub start_at: i64,
+    /// Unix seconds.
+    pub expire_at: i64,
+    /// Unix milliseconds.
+    pub started_at: Option<i64>,
+    /// Unix milliseconds.
+    pub finished_at: Option<i64>,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+    /// The sums.
+    pub counts: Counts,
+}
+
+/// A push to be run, with the file of its package.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// The push, in state `PUSH_STARTED`.
+    pub push: Push,
+    /// Name of the package's file, if it has a package.
+    pub stored_as: Option<String>,
+}
+
+const COLUMNS: &str = "push_id, access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
+    started_at, finished_at, failure, audience_rows, rows_done, no_device, targets, waiting, arrived, expired,
+    not_kept, no_channel, gone, sent, shown, clicked, cleared";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
+    let state: i64 = row.get(2)?;
+    let Ok(state) = PushState::try_from(state) else {
+        return Ok(Err(Error::Corrupt { what: "push state", value: state.to_string() }));
+    };
+    Ok(Ok(Push {
+        push_id: PushId(row.get(0)?),
+        access_id: AccessId(row.get(1)?),
+        state,
+        request: row.get(3)?,
+        template: row.get(4)?,
+        upload_id: row.get::<_, Option<i32>>(5)?.map(UploadId),
+        created_at: row.get(6)?,
+        start_at: row.get(7)?,
+        expire_at: row.get(8)?,
+        started_at: row.get(9)?,
+        finished_at: row.get(10)?,
+        failure: row.get(11)?,
+        counts: Counts {
+            audience_rows: row.get(12)?,
+            rows_done: row.get(13)?,
+            no_device: row.get(14)?,
+            targets: row.get(15)?,
+            waiting: row.get(16)?,
+            arrived: row.get(17)?,
+            expired: row.get(18)?,
+            not_kept: row.get(19)?,
+            no_channel: row.get(20)?,
+            gone: row.get(21)?,
+            sent: row.get(22)?,
+            shown: row.get(23)?,
+            clicked: row.get(24)?,
+            cleared: row.get(25)?,
+        },
+    }))
+}
+
+fn start(tx: &Connection, push_id: PushId) -> Result<Option<Started>> {
+    let started = tx
+        .prepare_cached(&format!(
+            "UPDATE push SET state = ?2, started_at = coalesce(started_at, ?3)
+             WHERE push_id = ?1 AND finished_at IS NULL RETURNING {COLUMNS}"
+        ))?
+        .query_row(params![push_id.0, PushState::Started.code(), now_ms()], from_row)
+        .optional()?
+        .transpose()?;
+    let Some(push) = started else { return Ok(None) };
+    let stored_as = match push.upload_id {
+        None => None,
+        Some(upload_id) => tx
+            .prepare_cached("SELECT stored_as FROM package WHERE upload_id = ?1")?
+            .query_row([upload_id.0], |row| row.get(0))
+            .optional()?,
+    };
+    Ok(Some(Started { push, stored_as }))
+}
+
+impl Store {
+    /// Accepts a push. `template` makes the payload once the id is known. Answers `None` where the push names a
+    /// package that is gone.
+    ///
+    /// # Errors
+    /// The database's; the push does not exist then.
+    pub async fn add_push(
+        &self,
+        new: NewPush,
+        template: impl FnOnce(PushId) -> String + Send + 'static,
+    ) -> Result<Option<PushId>> {
+        self.write(move |tx| {
+            let now = now_ms();
+            if let Some(upload_id) = new.upload_id {
+                let used = tx
+                    .prepare_cached("UPDATE package SET last_used_at = ?3 WHERE access_id = ?1 AND upload_id = ?2")?
+                    .execute(params![new.access_id.0, upload_id.0, now])?;
+                if used == 0 {
+                    return Ok(None);
+                }
+            }
+            let state = if new.start_at * 1000 > now { PushState::Wait } else { PushState::Init };
+            tx.prepare_cached(
+                "INSERT INTO push (access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
+                    audience_rows) VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                new.access_id.0,
+                state.code(),
+                new.request,
+                new.upload_id.map(|id| id.0),
+                now,
+                new.start_at,
+                new.expire_at,
+                new.audience_rows
+            ])?;
+            let push_id = PushId(tx.last_insert_rowid());
+            tx.prepare_cached("UPDATE push SET template = ?2 WHERE push_id = ?1")?
+                .execute(params![push_id.0, template(push_id)])?;
+            Ok(Some(push_id))
+        })
+        .await
+    }
+
+    /// The app's push of this id.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn push(&self, access_id: AccessId, push_id: PushId) -> Result<Option<Push>> {
+        self.read(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM push WHERE push_id = ?1 AND access_id = ?2");
+            connection
+                .prepare_cached(&sql)?
+                .query_row(params![push_id.0, access_id.0], from_row)
+                .optional()?
+                .transpose()
+        })
+        .await
+    }
+
+    /// The app's pushes created in `[from, to)` (unix milliseconds), latest first, and how many there are in all.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn pushes(
+        &self,
+        access_id: AccessId,
+        from: i64,
+        to: i64,
+        offset: u32,
+        limit: u32,
+    ) -> Result<(Vec<Push>, u64)> {
+        self.read(move |connection| {
+            let range = "access_id = ?1 AND created_at >= ?2 AND created_at < ?3";
+            let count = connection
+                .prepare_cached(&format!("SELECT count(*) FROM push WHERE {range}"))?
+                .query_row(params![access_id.0, from, to], |row| row.get(0))?;
+            let sql = format!("SELECT {COLUMNS} FROM push WHERE {range} ORDER BY push_id DESC LIMIT ?4 OFFSET ?5");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let pushes = statement
+                .query_map(params![access_id.0, from, to, limit, offset], from_row)?
+                .collect::<rusqlite::Result<Result<Vec<_>>>>()??;
+            Ok((pushes, count))
+        })
+        .await
+    }
+
+    /// Pushes that are due and not finished, oldest first, without those in `running`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn due_pushes(&self, now: i64, running: Vec<PushId>, limit: u32) -> Result<Vec<PushId>> {
+        self.read(move |connection| {
+            let running = push_array(&running);
+            let mut statement = connection.prepare_cached(
+                "SELECT push_id FROM push WHERE finished_at IS NULL AND start_at_s <= ?1
+                 AND push_id NOT IN (SELECT value FROM rarray(?2)) ORDER BY push_id LIMIT ?3",
+            )?;
+            let due = statement.query_map(params![now, running, limit], |row| row.get(0).map(PushId))?;
+            Ok(due.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// When the next push that is not due yet starts, unix seconds; and how many are unfinished.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn unfinished(&self, now: i64) -> Result<(Option<i64>, u64)> {
+        self.read(move |connection| {
+            let sql =
+                "SELECT min(start_at_s) FILTER (WHERE start_at_s > ?1), count(*) FROM push WHERE finished_at IS NULL";
+            Ok(connection.prepare_cached(sql)?.query_row([now], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        })
+        .await
+    }
+
+    /// Marks a push as started. `None` if it is finished already.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn start_push(&self, push_id: PushId) -> Result<Option<Started>> {
+        self.write(move |tx| start(tx, push_id)).await
+    }
+
+    /// Ends a push: its audience is dealt with, or it cannot go on for this reason.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn finish_push(&self, push_id: PushId, failure: Option<String>) -> Result<()> {
+        self.write(move |tx| {
+            let state = if failure.is_some() { PushState::Failed } else { PushState::Finished };
+            tx.prepare_cached(
+                "UPDATE push SET state = ?2, finished_at = ?3, failure = ?4 WHERE push_id = ?1 AND finished_at IS NULL",
+            )?
+            .execute(params![push_id.0, state.code(), now_ms(), failure])?;
+            Ok(())
+        })
+        .await
+    }
+}

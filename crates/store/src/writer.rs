@@ -1,0 +1,181 @@
+//! The one writing connection and its queue.
+//!
+//! SQLite takes one writer at a time and pays for each commit with an fsync. So writes queue up, and the thread commits
+//! whatever is in the queue as one transaction: a lone write pays one fsync, a thousand at once pay one between them.
+//! Each write runs in a savepoint of its own, so one that fails takes nothing else with it. The queue is first in,
+//! first out: a write that was queued later sees, and is ordered after, every earlier one.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Error, Result};
+
+/// Writes that may wait in the queue before callers have to.
+const QUEUE: usize = 1024;
+
+/// Writes committed together at most.
+const GROUP: usize = 512;
+
+/// How long a group may take on more writes before it is committed.
+const GROUP_TIME: Duration = Duration::from_millis(25);
+
+/// The transaction a write runs in: statements go through it, commits do not.
+pub type Tx<'a> = &'a Connection;
+
+trait Job: Send {
+    fn run(&mut self, tx: Tx<'_>) -> std::result::Result<(), ()>;
+    /// The group is committed, or `Err` with the reason why it is not.
+    fn finish(self: Box<Self>, committed: Option<&str>);
+}
+
+struct Write<T, F> {
+    work: Option<F>,
+    result: Result<T>,
+    answer: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: FnOnce(Tx<'_>) -> Result<T> + Send> Job for Write<T, F> {
+    fn run(&mut self, tx: Tx<'_>) -> std::result::Result<(), ()> {
+        if let Some(work) = self.work.take() {
+            self.result = work(tx);
+        }
+        self.result.as_ref().map(|_| ()).map_err(|_| ())
+    }
+
+    fn finish(mut self: Box<Self>, failure: Option<&str>) {
+        if let (Some(reason), Ok(_)) = (failure, &self.result) {
+            self.result = Err(Error::Commit(reason.to_owned()));
+        }
+        // A caller that no longer waits has lost nothing: the write is kept all the same.
+        let _ = self.answer.send(self.result);
+    }
+}
+
+/// A place in the writer's queue, so that the queueing itself cannot wait or fail.
+#[derive(Debug)]
+pub struct Permit<'a>(mpsc::Permit<'a, Box<dyn Job>>);
+
+/// Waits for a queued write to be durable.
+#[derive(Debug)]
+#[must_use = "a write is only known to be kept once this is awaited"]
+pub struct Written<T>(oneshot::Receiver<Result<T>>);
+
+impl<T> Written<T> {
+    /// What the write answered, once it is durable.
+    ///
+    /// # Errors
+    /// The write or its commit failed: nothing of it was kept.
+    pub async fn durable(self) -> Result<T> {
+        self.0.await.unwrap_or(Err(Error::Closed))
+    }
+}
+
+impl Permit<'_> {
+    /// Queues a write, at once.
+    pub fn write<T: Send + 'static>(self, work: impl FnOnce(Tx<'_>) -> Result<T> + Send + 'static) -> Written<T> {
+        let (answer, written) = oneshot::channel();
+        self.0.send(Box::new(Write { work: Some(work), result: Err(Error::Closed), answer }));
+        Written(written)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Box<dyn Job>>,
+}
+
+impl std::fmt::Debug for dyn Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Job")
+    }
+}
+
+impl Writer {
+    pub(crate) fn start(connection: Connection) -> Result<Self> {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || write_groups(&connection, jobs))
+            .map_err(|_| Error::Closed)?;
+        Ok(Self { queue })
+    }
+
+    async fn permit(&self) -> Result<Permit<'_>> {
+        self.queue.reserve().await.map(Permit).map_err(|_| Error::Closed)
+    }
+}
+
+impl crate::Store {
+    /// Runs `work` on the writer's thread, and answers once what it wrote is durable.
+    ///
+    /// # Errors
+    /// The work's own, or the commit's: nothing of it was kept then.
+    pub fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> impl Future<Output = Result<T>> + Send {
+        let writer = self.writer.clone();
+        async move { writer.permit().await?.write(work).durable().await }
+    }
+
+    /// Waits for a place in the writer's queue.
+    ///
+    /// # Errors
+    /// The store is closed.
+    pub async fn permit(&self) -> Result<Permit<'_>> {
+        self.writer.permit().await
+    }
+}
+
+fn write_groups(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+    while let Some(first) = jobs.blocking_recv() {
+        write_group(connection, first, &mut jobs);
+    }
+    tracing::debug!("the store's writer ends: nobody holds the store any more");
+}
+
+fn write_group(connection: &Connection, first: Box<dyn Job>, jobs: &mut mpsc::Receiver<Box<dyn Job>>) {
+    let mut done = Vec::new();
+    let begun = Instant::now();
+    let mut failure = connection.execute_batch("BEGIN IMMEDIATE").err().map(|error| error.to_string());
+    let mut next = Some(first);
+    while let Some(mut job) = next {
+        if failure.is_none() {
+            failure = run_in_savepoint(connection, job.as_mut()).err();
+        }
+        done.push(job);
+        let room = failure.is_none() && done.len() < GROUP && begun.elapsed() < GROUP_TIME;
+        next = if room { jobs.try_recv().ok() } else { None };
+    }
+    if failure.is_none() {
+        failure = connection.execute_batch("COMMIT").err().map(|error| error.to_string());
+    }
+    if let Some(reason) = &failure {
+        tracing::error!(reason, writes = done.len(), "a group of writes was not committed");
+        if !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "rollback failed");
+        }
+    }
+    for job in done {
+        job.finish(failure.as_deref());
+    }
+}
+
+/// `Err` only if the whole transaction is lost, as when the disk is full.
+fn run_in_savepoint(connection: &Connection, job: &mut dyn Job) -> std::result::Result<(), String> {
+    let lost = |error: rusqlite::Error| error.to_string();
+    connection.execute_batch("SAVEPOINT one").map_err(lost)?;
+    let kept = job.run(connection).is_ok();
+    if connection.is_autocommit() {
+        return Err("the database gave the transaction up".into());
+    }
+    if !kept {
+        connection.execute_batch("ROLLBACK TO one").map_err(lost)?;
+    }
+    connection.execute_batch("RELEASE one").map_err(lost)
+}
