@@ -1,6 +1,8 @@
 //! Message: what is shown to the user, or handed to the app, on each device of a push. Only what is meant for the
 //! app's platform is kept. How a device gets it is [`Payload`](crate::Payload)'s, how a vendor does the channel's.
 
+pub(crate) mod wire;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

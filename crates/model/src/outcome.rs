@@ -18,11 +18,13 @@ named! {
         NotKept = "not_kept",
         /// No channel that the push allows leads to the device.
         NoChannel = "no_channel",
+        /// The device was deleted while its message waited.
+        Gone = "gone",
     }
 }
 
 numbered! {
-    Outcome { Waiting = 0, Sent = 1, Arrived = 2, Expired = 3, NotKept = 4, NoChannel = 5, }
+    Outcome { Waiting = 0, Sent = 1, Arrived = 2, Expired = 3, NotKept = 4, NoChannel = 5, Gone = 6, }
 }
 
 impl Outcome {
@@ -157,7 +159,7 @@ mod tests {
             assert_eq!(channel.as_str().parse(), Ok(channel));
             assert_eq!(Channel::try_from(channel.code()), Ok(channel));
         }
-        assert!(Outcome::try_from(6).is_err());
+        assert!(Outcome::try_from(7).is_err());
         assert!("Arrived".parse::<Outcome>().is_err());
     }
 

@@ -1,6 +1,8 @@
 //! Push: one call that sends one message to one audience, checked once when it comes in. Everything after works with
 //! this type and checks nothing again. Who may call, and how often, is the server's business.
 
+mod wire;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -101,6 +103,21 @@ impl Push {
     pub const SPEED_MAX: u32 = 50_000;
     /// Characters of a `plan_id`; not documented, our choice.
     pub const PLAN_ID_MAX: usize = 64;
+
+    /// The text the store keeps of it.
+    #[must_use]
+    pub fn to_stored(&self) -> String {
+        // Text, numbers and maps with text keys, all of which JSON has: there is nothing that could fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads what the store kept.
+    ///
+    /// # Errors
+    /// The text is not what [`Push::to_stored`] wrote.
+    pub fn from_stored(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
 
     /// Whether it may go through a channel.
     #[must_use]

@@ -1,7 +1,141 @@
 //! Schedule: when a push starts and how long it is kept. Time is passed in, as unix seconds; the wall clock of a call
 //! is read in the zone the operator configured.
 
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
+
+use crate::loose::{Members, within};
+use crate::ret::{Fault, RetCode, excerpt};
+
+/// The zone in which a call's dates and times are meant: a fixed offset from UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zone(Offset);
+
+/// A text that is no [`Zone`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is no offset from UTC, write it like +08:00, within a day either way")]
+pub struct NotAZone(String);
+
+impl Zone {
+    /// UTC+8, as the service has it.
+    pub const CHINA: Self = Self(Offset::constant(8));
+
+    /// Unix seconds of a `YYYY-MM-DD HH:MM:SS` in this zone; `None` if it is not such a text, or no such time exists.
+    #[must_use]
+    pub fn time(self, text: &str) -> Option<i64> {
+        let (date, time) = text.split_once(' ')?;
+        self.unix(date_of(date)?.to_datetime(time_of(time)?))
+    }
+
+    /// Unix seconds of the beginning and the end (the next day's beginning) of a `YYYY-MM-DD` in this zone; `None` if
+    /// it is not such a text, or no such day exists.
+    #[must_use]
+    pub fn day(self, text: &str) -> Option<(i64, i64)> {
+        let start = self.unix(date_of(text)?.to_datetime(Time::midnight()))?;
+        Some((start, start + DAY))
+    }
+
+    /// A moment as `YYYY-MM-DD HH:MM:SS` in this zone, as answers write it. A moment no calendar reaches is written
+    /// as the nearest it does.
+    #[must_use]
+    pub fn text(self, unix: i64) -> String {
+        let instant = jiff::Timestamp::from_second(unix).unwrap_or(if unix < 0 {
+            jiff::Timestamp::MIN
+        } else {
+            jiff::Timestamp::MAX
+        });
+        self.0.to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
+    fn unix(self, local: DateTime) -> Option<i64> {
+        self.0.to_timestamp(local).ok().map(jiff::Timestamp::as_second)
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = self.0.seconds() / 60;
+        let sign = if minutes < 0 { '-' } else { '+' };
+        write!(f, "{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
+    }
+}
+
+impl FromStr for Zone {
+    type Err = NotAZone;
+
+    /// Reads `+08:00` or `-03:30`; `Z` is UTC.
+    fn from_str(text: &str) -> Result<Self, NotAZone> {
+        let read = || {
+            if text == "Z" {
+                return Some(0);
+            }
+            let (sign, rest) =
+                if let Some(rest) = text.strip_prefix('-') { (-1, rest) } else { (1, text.strip_prefix('+')?) };
+            let (hours, minutes) = rest.split_once(':')?;
+            let (hours, minutes) = (digits(hours, 2)?, digits(minutes, 2)?);
+            (hours < 24 && minutes < 60).then_some(sign * i32::from(hours * 60 + minutes) * 60)
+        };
+        let offset = read().and_then(|seconds| Offset::from_seconds(seconds).ok());
+        offset.map(Self).ok_or_else(|| NotAZone(excerpt(text)))
+    }
+}
+
+const DAY: i64 = 86_400;
+
+fn date_of(text: &str) -> Option<Date> {
+    let mut parts = text.splitn(3, '-');
+    let (year, month, day) = (digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()
+}
+
+fn time_of(text: &str) -> Option<Time> {
+    let mut parts = text.splitn(3, ':');
+    let (hour, minute, second) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    Time::new(i8::try_from(hour).ok()?, i8::try_from(minute).ok()?, i8::try_from(second).ok()?, 0).ok()
+}
+
+/// A number of exactly so many digits, at most four.
+fn digits(text: &str, width: usize) -> Option<i16> {
+    if text.len() != width || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// How far ahead `send_time` may lie, as documented: 90 days.
+pub const SEND_AHEAD: i64 = 90 * DAY;
+
+/// Reads `send_time`: unix seconds of a moment to come, `None` for now. A moment that is past means now.
+pub(crate) fn send_at(given: &Members<'_>, is_bulk: bool, now: i64, zone: Zone) -> Result<Option<i64>, Fault> {
+    let wrong = |what: fmt::Arguments<'_>| Fault::new(RetCode::WrongPushTime, format!("send_time {what}"));
+    let Some(text) = given.text("send_time")? else { return Ok(None) };
+    // The zero of a number, sent for "not set".
+    if text == "0" {
+        return Ok(None);
+    }
+    let Some(at) = zone.time(text.trim()) else {
+        let text = excerpt(&text);
+        return Err(wrong(format_args!("is {text}, write it as yyyy-MM-dd HH:mm:ss; it is read in UTC{zone}")));
+    };
+    if at <= now {
+        return Ok(None);
+    }
+    if at - now > SEND_AHEAD {
+        let last = zone.text(now.saturating_add(SEND_AHEAD));
+        return Err(wrong(format_args!("lies more than 90 days ahead, the last possible is {last} in UTC{zone}")));
+    }
+    if !is_bulk {
+        // Leaving it out of account would send at once what was meant for later.
+        return Err(wrong(format_args!(
+            "is only for pushes of a package; leave it out, or upload the audience as one"
+        )));
+    }
+    Ok(Some(at))
+}
 
 /// How long a push is kept for a device that is not online (`expire_time`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,4 +165,11 @@ impl Expire {
         };
         sent_at.saturating_add(seconds as i64)
     }
+}
+
+/// Reads `expire_time`. Zero is not "not set" here: it has a meaning of its own, which the contract documents.
+pub(crate) fn expire(given: &Members<'_>) -> Result<Expire, Fault> {
+    let Some(seconds) = given.number("expire_time")? else { return Ok(Expire::DEFAULT) };
+    let seconds: u32 = within(seconds, 0..=i64::from(Expire::MAX), || given.place("expire_time"))?;
+    Ok(if seconds == 0 { Expire::OnlineOnly } else { Expire::Seconds(seconds.max(Expire::MIN)) })
 }

@@ -1,0 +1,97 @@
+//! Payload: the JSON a device gets on the own channel. Built once for each push; only `msg_id` differs from device to
+//! device, and is put in front. How it travels is the channel's business.
+//!
+//! ```json
+//! {"msg_id":"7-12","push_id":"7","message_type":"notify","title":"…","content":"…","custom_content":"…",
+//!  "accept_time":[…],"thread_id":"…","android":{…},"sent_at":1700000000,"expire_at":1700086400}
+//! ```
+//!
+//! `android` or `ios` is the object of the app's platform without its `custom_content`, which stands outside.
+
+use std::io::Write;
+
+use serde_json::{Map, Value, json};
+
+use crate::ids::{DeviceId, MessageId, PushId};
+use crate::message::Message;
+use crate::push::Push;
+
+/// The payload of one push, for any device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    push: PushId,
+    /// Everything but `msg_id`: one JSON object, beginning with `push_id`.
+    common: String,
+}
+
+/// A text that is no stored [`Payload`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a stored payload: it does not begin with the push_id")]
+pub struct NotAPayload;
+
+/// How a stored payload begins.
+const PUSH_ID: &str = r#"{"push_id":""#;
+
+impl Payload {
+    /// The payload of a push that was sent at `sent_at` and expires at `expire_at`, both unix seconds.
+    #[must_use]
+    pub fn new(id: PushId, push: &Push, sent_at: i64, expire_at: i64) -> Self {
+        let Message { title, content, accept_time, android, ios, rest } = &push.message;
+        let mut common = Map::new();
+        common.insert("push_id".to_owned(), json!(id.to_string()));
+        common.insert("message_type".to_owned(), json!(push.message_type));
+        common.insert("title".to_owned(), json!(title));
+        common.insert("content".to_owned(), json!(content));
+        common.insert("custom_content".to_owned(), json!(push.message.custom_content().unwrap_or_default()));
+        if !accept_time.is_empty() {
+            common.insert("accept_time".to_owned(), json!(accept_time));
+        }
+        common.extend(rest.iter().map(|(name, value)| (name.clone(), value.clone())));
+        for (name, object) in [("android", android), ("ios", ios)] {
+            let Some(object) = object else { continue };
+            let own = object.iter().filter(|(name, _)| *name != "custom_content");
+            let own: Map<_, _> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+            if !own.is_empty() {
+                common.insert(name.to_owned(), Value::Object(own));
+            }
+        }
+        common.insert("sent_at".to_owned(), json!(sent_at));
+        common.insert("expire_at".to_owned(), json!(expire_at));
+        Self { push: id, common: Value::Object(common).to_string() }
+    }
+
+    /// The push it is of.
+    #[must_use]
+    pub const fn push(&self) -> PushId {
+        self.push
+    }
+
+    /// The JSON for one device. One allocation of its exact size.
+    #[must_use]
+    pub fn for_device(&self, device: DeviceId) -> Vec<u8> {
+        let id = MessageId { push: self.push, device };
+        // 20 characters hold any `i64`.
+        let mut json = Vec::with_capacity(self.common.len() + r#"{"msg_id":"-","#.len() + 40);
+        // Writing to memory does not fail.
+        let _ = write!(json, r#"{{"msg_id":"{id}",{}"#, &self.common[1..]);
+        json
+    }
+
+    /// What the store keeps: one JSON object, everything but `msg_id`.
+    #[must_use]
+    pub fn as_stored(&self) -> &str {
+        &self.common
+    }
+
+    /// Takes back what the store kept. The text is trusted beyond its beginning, and not parsed again.
+    ///
+    /// # Errors
+    /// It does not begin the way [`Payload::as_stored`] does.
+    pub fn from_stored(text: impl Into<String>) -> Result<Self, NotAPayload> {
+        let common = text.into();
+        let rest = common.strip_prefix(PUSH_ID).ok_or(NotAPayload)?;
+        let (id, _) = rest.split_once("\",").ok_or(NotAPayload)?;
+        let push = id.parse().map_err(|_| NotAPayload)?;
+        Ok(Self { push, common })
+    }
+}

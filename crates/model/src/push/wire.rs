@@ -1,0 +1,200 @@
+//! Wire: the body of `POST /v3/push/app`, read into a [`Push`].
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::{AccountPush, ChannelRule, Environment, Push};
+use crate::account::AccountType;
+use crate::app::Platform;
+use crate::audience::{Audience, AudienceKind};
+use crate::ids::{PushId, UploadId};
+use crate::loose::{self, Members};
+use crate::message::{self, Message};
+use crate::outcome::Channel;
+use crate::ret::Fault;
+use crate::schedule::{self, Zone};
+
+/// Characters of a `seq` that is echoed; not documented, our choice.
+const SEQ_MAX: usize = 256;
+
+impl Push {
+    /// Reads and checks a call of `POST /v3/push/app` for an app on `platform`, at `now` (unix seconds); its
+    /// `send_time` is meant in `zone`.
+    ///
+    /// Members that say nothing (zero, empty, null) have their default, unknown ones are ignored, and so are those
+    /// that do not apply: `environment` off Apple's platforms; `push_speed`, `collapse_id` for anything but packages.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with the code the published table gives it: 1008001 not JSON or a member of
+    /// another type, 1008002 missing, 1008007 out of range, 10010012 `send_time`.
+    pub fn parse(body: &[u8], platform: Platform, now: i64, zone: Zone) -> Result<Self, Fault> {
+        let whole = loose::body(body)?;
+        let given = Members::top(&whole);
+        let kind = needed::<AudienceKind>(&given, "audience_type")?;
+        let audience = audience(&given, kind)?;
+        refuse_loop(&given)?;
+        let message_type = needed(&given, "message_type")?;
+        let message = message(&given, body)?;
+        let message = message::wire::message(&message, message_type, platform)?;
+        let is_bulk = kind.is_bulk();
+        let push = Self {
+            audience,
+            message_type,
+            environment: environment(&given, platform)?,
+            message,
+            expire: schedule::expire(&given)?,
+            send_at: schedule::send_at(&given, is_bulk, now, zone)?,
+            account_type: account_type(&given, "account_type")?,
+            account_push: if given.switch("account_push_type")? { AccountPush::All } else { AccountPush::Latest },
+            ignore_invalid_token: given.switch("ignore_invalid_token")?,
+            seq: whole.get("seq").filter(|seq| is_echoed(seq)).cloned(),
+            collapse_id: given.positive("collapse_id", 1..=i64::MAX)?.map(PushId).filter(|_| is_bulk),
+            force_collapse: given.switch("force_collapse")?,
+            push_speed: push_speed(&given)?.filter(|_| is_bulk),
+            channel_rules: channel_rules(&given)?,
+            skip_own_channel_online: given.switch("tpns_online_push_type")?,
+            multi_pkg: given.switch("multi_pkg")?,
+            plan_id: plan_id(&given)?,
+        };
+        Ok(push)
+    }
+}
+
+fn needed<N>(given: &Members<'_>, member: &str) -> Result<N, Fault>
+where
+    N: std::str::FromStr<Err = crate::Unknown> + Copy + std::fmt::Display + 'static,
+{
+    let remedy = "every push has to say it, see POST /v3/push/app";
+    given.name(member)?.ok_or_else(|| Fault::missing(given.place(member), remedy))
+}
+
+/// A repeated push would be sent once, and at the wrong time, if the member were ignored.
+fn refuse_loop(given: &Members<'_>) -> Result<(), Fault> {
+    if given.object("loop_param")?.is_some_and(|members| members.iter().any(|(_, value)| !loose::is_unset(value))) {
+        let remedy = "this version does not serve repeated pushes yet; leave it out, and push once for each time";
+        return Err(Fault::invalid("loop_param", remedy));
+    }
+    Ok(())
+}
+
+/// The `message` member, once its size as it came is known to be allowed.
+fn message<'a>(given: &Members<'a>, body: &[u8]) -> Result<Members<'a>, Fault> {
+    /// The member's text as it came.
+    #[derive(Deserialize)]
+    struct Raw<'a> {
+        #[serde(borrow)]
+        message: Option<&'a RawValue>,
+    }
+    let missing = || Fault::missing("message", "give what is sent, an object with title and content");
+    let raw: Raw<'_> = serde_json::from_slice(body)
+        .map_err(|error| Fault::unparsable("message", format_args!("{error}; give it once, as an object")))?;
+    let bytes = raw.message.ok_or_else(missing)?.get().len();
+    if bytes > Message::MAX_BYTES {
+        let remedy = format!("it has {bytes} bytes, shorten it to at most {}", Message::MAX_BYTES);
+        return Err(Fault::invalid("message", remedy));
+    }
+    given.object("message")?.ok_or_else(missing)
+}
+
+fn audience(given: &Members<'_>, kind: AudienceKind) -> Result<Audience, Fault> {
+    let first = |member| Ok::<_, Fault>(texts(given, member, 1)?.swap_remove(0));
+    Ok(match kind {
+        AudienceKind::Token => Audience::Token(first("token_list")?),
+        AudienceKind::TokenList => Audience::TokenList(list(given, "token_list")?),
+        AudienceKind::Account => Audience::Account(first("account_list")?),
+        AudienceKind::AccountList => Audience::AccountList(list(given, "account_list")?),
+        AudienceKind::AccountPackage => Audience::AccountPackage(upload_id(given)?),
+        AudienceKind::TokenPackage => Audience::TokenPackage(upload_id(given)?),
+        AudienceKind::All | AudienceKind::Tag => {
+            let remedy = format!("this version does not serve \"{kind}\" yet, only packages, accounts and tokens");
+            return Err(Fault::invalid("audience_type", remedy));
+        }
+    })
+}
+
+fn list(given: &Members<'_>, member: &str) -> Result<Vec<String>, Fault> {
+    let count = given.list(member)?.len();
+    if count > Audience::LIST_MAX {
+        let max = Audience::LIST_MAX;
+        let remedy = format!("it has {count} elements, give at most {max}, or upload them as a package");
+        return Err(Fault::invalid(given.place(member), remedy));
+    }
+    texts(given, member, count)
+}
+
+/// The different texts among the first `count` of a list, in their order, without blanks around them, as the rows of
+/// a package are read; empty ones are "not set".
+fn texts(given: &Members<'_>, member: &str, count: usize) -> Result<Vec<String>, Fault> {
+    let mut seen = HashSet::new();
+    let mut kept = Vec::new();
+    for (index, value) in given.list(member)?.iter().take(count).enumerate() {
+        let place = || format!("{}[{index}]", given.place(member));
+        let text = loose::text(value, &place)?.unwrap_or_default();
+        let text = text.trim();
+        if !text.is_empty() && seen.insert(text.to_owned()) {
+            kept.push(text.to_owned());
+        }
+    }
+    if kept.is_empty() {
+        return Err(Fault::missing(given.place(member), "this audience_type needs at least one in it"));
+    }
+    Ok(kept)
+}
+
+fn upload_id(given: &Members<'_>) -> Result<UploadId, Fault> {
+    let remedy = "give the uploadId that the upload of the package answered";
+    given
+        .positive("upload_id", 1..=i64::from(i32::MAX))?
+        .map(UploadId)
+        .ok_or_else(|| Fault::missing("upload_id", remedy))
+}
+
+fn environment(given: &Members<'_>, platform: Platform) -> Result<Environment, Fault> {
+    if !platform.is_apple() {
+        return Ok(Environment::Product);
+    }
+    Ok(given.name("environment")?.unwrap_or(Environment::Product))
+}
+
+/// Reads a type of account; not set = 0.
+pub(crate) fn account_type(given: &Members<'_>, member: &str) -> Result<AccountType, Fault> {
+    let Some(code) = given.number(member)? else { return Ok(AccountType::default()) };
+    let code = u32::try_from(code).unwrap_or(u32::MAX);
+    AccountType::try_from(code).map_err(|error| Fault::invalid(given.place(member), error))
+}
+
+/// A number or a short text can be echoed; anything else is as good as not there.
+fn is_echoed(seq: &Value) -> bool {
+    match seq {
+        Value::Number(_) => true,
+        Value::String(text) => !text.is_empty() && text.chars().nth(SEQ_MAX).is_none(),
+        _ => false,
+    }
+}
+
+fn push_speed(given: &Members<'_>) -> Result<Option<u32>, Fault> {
+    given.positive("push_speed", i64::from(Push::SPEED_MIN)..=i64::from(Push::SPEED_MAX))
+}
+
+fn channel_rules(given: &Members<'_>) -> Result<Vec<ChannelRule>, Fault> {
+    let mut rules = Vec::new();
+    for (index, value) in given.list("channel_rules")?.iter().enumerate() {
+        let Some(rule) = loose::object(value, || format!("channel_rules[{index}]"))? else { continue };
+        // A rule of zeros is one nobody filled in.
+        let Some(channel) = rule.name::<Channel>("channel")? else { continue };
+        rules.push(ChannelRule { channel, disable: rule.switch("disable")? });
+    }
+    Ok(rules)
+}
+
+fn plan_id(given: &Members<'_>) -> Result<Option<String>, Fault> {
+    let Some(id) = given.text("plan_id")?.filter(|id| id != "0") else { return Ok(None) };
+    if id.chars().nth(Push::PLAN_ID_MAX).is_some() {
+        let remedy = format!("a plan's id has at most {} characters", Push::PLAN_ID_MAX);
+        return Err(Fault::invalid("plan_id", remedy));
+    }
+    Ok(Some(id))
+}
