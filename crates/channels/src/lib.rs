@@ -1,1 +1,6 @@
-//! channels
+//! Channels: the ways a message takes to a device.
+//!
+//! One folder for each. A channel knows what a push is (`pigeonloft-model`) and nothing of the store: what it needs
+//! from the server, it asks for through a trait of its own.
+
+pub mod xg;

@@ -1,0 +1,490 @@
+//! A session: what one connected device has been sent and has answered, from CONNACK to the end of its connection.
+//!
+//! Without sockets, clock or waiting: packets and what the hub hands over go in, bytes and requests come out. A
+//! message is in exactly one of three places: *in flight* (sent, not acknowledged), *held back* (acknowledged and not
+//! yet settled by the server, or not for this device in this session), or not known here. Only what is not known is
+//! sent, so a message goes out once for each session.
+//!
+//! While a session is *behind* (it has not read its inbox to the end), live messages are turned away; they find their
+//! way into the inbox, and so everything leaves it in order.
+
+mod greeting;
+
+use bytes::Bytes;
+use mqtt_proto::v5::{DisconnectReasonCode, PubackReasonCode, SubscribeReasonCode, UnsubscribeReasonCode};
+use mqtt_proto::{Pid, TopicFilter};
+use pigeonloft_model::PushId;
+
+use super::codec::{self, Answer, Fault, Packet, Publish, Version};
+use super::desk::Outgoing;
+use super::limits::Limits;
+use super::receipt::{self, ReceiptEvent};
+use super::tracker::Ticket;
+use super::{PUSH_TOPIC, RECEIPT_TOPIC};
+
+pub use greeting::{Refusal, Terms, greet};
+
+/// What one connected device has been sent and has answered.
+#[derive(Debug)]
+pub struct Session {
+    version: Version,
+    window: usize,
+    max_packet: usize,
+    max_held: usize,
+    max_unwritten: usize,
+    subscribed: bool,
+    next_id: Pid,
+    in_flight: Vec<InFlight>,
+    held: Vec<(PushId, Held)>,
+    /// There may be something in the inbox that was not asked for yet.
+    look: bool,
+    /// The inbox is being read, and this many messages may come of it.
+    looking: Option<usize>,
+    out: Vec<u8>,
+    /// Bytes taken with [`Session::take_out`] and not yet written.
+    unwritten: usize,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    id: Pid,
+    push: PushId,
+    /// Of a live message, whose sender may still be waiting.
+    ticket: Option<Ticket>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    Acknowledged,
+    /// Refused by the device, expired on the way, or too large for it.
+    PassedOver,
+}
+
+/// What a packet asks of whoever drives the session.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing: read on.
+    Done,
+    /// The device acknowledged a message.
+    Acknowledged,
+    /// Tell the desk, then call [`Session::receipt_taken`] with the answer; read nothing before that.
+    Receipt {
+        /// The push of the message.
+        push: PushId,
+        /// What became of it.
+        event: ReceiptEvent,
+        /// To be given back.
+        answer: Answer,
+    },
+    /// The connection ends.
+    End(End),
+}
+
+/// Why a connection ends.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum End {
+    /// DISCONNECT came.
+    #[error("the device left")]
+    Left,
+    /// The connection broke, or was closed without DISCONNECT.
+    #[error("the connection was closed")]
+    Lost,
+    /// The device sent what it may not.
+    #[error("the device sent {0}")]
+    Fault(#[from] Fault),
+    /// Nothing came for one and a half keep-alives.
+    #[error("the device was silent for too long")]
+    Silent,
+    /// The device reads nothing.
+    #[error("the device does not read")]
+    Stalled,
+    /// A newer connection of the device took over.
+    #[error("a newer connection of the device took over")]
+    TakenOver,
+    /// The device was deleted.
+    #[error("the device was removed")]
+    Removed,
+    /// The server stops.
+    #[error("the server stops")]
+    Draining,
+    /// The desk could not take a receipt.
+    #[error("the server could not take a receipt")]
+    Unavailable,
+}
+
+impl End {
+    fn reason(&self) -> Option<DisconnectReasonCode> {
+        Some(match self {
+            Self::Left | Self::Lost | Self::Stalled => return None,
+            Self::Fault(fault) => fault.reason(),
+            Self::Silent => DisconnectReasonCode::KeepAliveTimeout,
+            Self::TakenOver => DisconnectReasonCode::SessionTakenOver,
+            Self::Removed => DisconnectReasonCode::AdministrativeAction,
+            Self::Draining => DisconnectReasonCode::ServerShuttingDown,
+            Self::Unavailable => DisconnectReasonCode::ServerBusy,
+        })
+    }
+}
+
+/// A message the device acknowledged, to be told to its sender, or to the desk if that is too late.
+#[derive(Debug)]
+pub struct Acknowledged {
+    /// The push of the message.
+    pub push: PushId,
+    /// Its sender's, if the message was live.
+    pub ticket: Option<Ticket>,
+}
+
+/// What became of a live message at the session.
+#[derive(Debug)]
+pub enum Offer {
+    /// It is on its way.
+    Sent,
+    /// It was acknowledged before: the ticket is to be acknowledged.
+    Known(Ticket),
+    /// The device is not subscribed.
+    Offline,
+    /// The session is full, or behind its inbox.
+    Busy,
+}
+
+/// A request for what waits in the inbox.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Pushes to leave out.
+    pub except: Vec<PushId>,
+    /// The most to answer, at least 1.
+    pub limit: usize,
+}
+
+impl Session {
+    /// A session on the terms agreed on.
+    #[must_use]
+    pub fn new(terms: &Terms, limits: &Limits) -> Self {
+        Self {
+            version: terms.version,
+            window: terms.window,
+            max_packet: terms.max_packet,
+            max_held: limits.max_unsettled,
+            max_unwritten: limits.max_unwritten,
+            subscribed: false,
+            next_id: Pid::default(),
+            in_flight: Vec::new(),
+            held: Vec::new(),
+            look: false,
+            looking: None,
+            out: Vec::new(),
+            unwritten: 0,
+        }
+    }
+
+    /// Is the device subscribed to its messages?
+    #[must_use]
+    pub fn is_subscribed(&self) -> bool {
+        self.subscribed
+    }
+
+    /// Pushes sent and not acknowledged, in the order sent.
+    pub fn in_flight(&self) -> impl ExactSizeIterator<Item = PushId> {
+        self.in_flight.iter().map(|flight| flight.push)
+    }
+
+    /// Bytes for the device. They count as unwritten until [`Session::written`] says otherwise.
+    pub fn take_out(&mut self) -> Vec<u8> {
+        self.unwritten += self.out.len();
+        std::mem::take(&mut self.out)
+    }
+
+    /// Everything taken with [`Session::take_out`] is written.
+    pub fn written(&mut self) {
+        self.unwritten = 0;
+    }
+
+    /// Is something there for [`Session::take_out`]?
+    #[must_use]
+    pub fn has_out(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// The device does not read what it is sent: nothing more is read from it, or sent to it, until it does.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        self.out.len() + self.unwritten >= self.max_unwritten
+    }
+
+    /// Appends CONNACK.
+    pub fn welcome(&mut self, terms: &Terms) {
+        codec::connack(&mut self.out, self.version, Ok(terms.connack));
+    }
+
+    /// Takes a packet. An acknowledged message is pushed to `acknowledged`, to be told *after* the session is
+    /// unlocked.
+    pub fn handle(&mut self, packet: Packet, acknowledged: &mut Vec<Acknowledged>) -> Step {
+        match packet {
+            Packet::Puback { id, refused } => return self.handle_puback(id, refused, acknowledged),
+            Packet::Publish(publish) => return self.handle_publish(&publish),
+            Packet::Pubrel(id) => {
+                if let Ok(id) = Pid::try_from(id) {
+                    codec::pubcomp(&mut self.out, self.version, id);
+                }
+            }
+            Packet::Subscribe { id, filters, numbered } => self.handle_subscribe(id, &filters, numbered),
+            Packet::Unsubscribe { id, filters } => self.handle_unsubscribe(id, &filters),
+            Packet::Ping => codec::pong(&mut self.out),
+            Packet::Disconnect => return Step::End(End::Left),
+            Packet::Connect(_) => return Step::End(End::Fault(Fault::Protocol("a second CONNECT"))),
+        }
+        Step::Done
+    }
+
+    fn handle_puback(&mut self, id: u16, refused: bool, acknowledged: &mut Vec<Acknowledged>) -> Step {
+        // Acknowledgements come in the order of the messages, so the first place is nearly always the one.
+        let Some(place) = self.in_flight.iter().position(|flight| flight.id.value() == id) else { return Step::Done };
+        let InFlight { push, ticket, .. } = self.in_flight.remove(place);
+        if self.in_flight.is_empty() {
+            // A window's worth of memory is not kept for an idle device.
+            self.in_flight = Vec::new();
+        }
+        if refused {
+            self.held.push((push, Held::PassedOver));
+            return Step::Done;
+        }
+        self.held.push((push, Held::Acknowledged));
+        acknowledged.push(Acknowledged { push, ticket });
+        Step::Acknowledged
+    }
+
+    fn handle_publish(&mut self, publish: &Publish) -> Step {
+        if publish.retain {
+            return Step::End(End::Fault(Fault::Retain));
+        }
+        if &*publish.topic != RECEIPT_TOPIC {
+            tracing::debug!(topic = ?&*publish.topic, "published to a topic other than receipt; dropped");
+            self.answer(publish.answer, PubackReasonCode::NotAuthorized);
+            return Step::Done;
+        }
+        match receipt::parse(&publish.payload) {
+            Some((push, event)) => Step::Receipt { push, event, answer: publish.answer },
+            None => {
+                tracing::debug!(bytes = publish.payload.len(), "not a receipt; dropped");
+                self.answer(publish.answer, PubackReasonCode::PayloadFormatInvalid);
+                Step::Done
+            }
+        }
+    }
+
+    /// The desk has taken a receipt.
+    pub fn receipt_taken(&mut self, answer: Answer) {
+        self.answer(answer, PubackReasonCode::Success);
+    }
+
+    fn answer(&mut self, answer: Answer, reason: PubackReasonCode) {
+        match answer {
+            Answer::Nothing => {}
+            Answer::Puback(id) => {
+                if let Ok(id) = Pid::try_from(id) {
+                    codec::puback(&mut self.out, self.version, id, reason);
+                }
+            }
+            Answer::Pubrec(id) => {
+                if let Ok(id) = Pid::try_from(id) {
+                    codec::pubrec(&mut self.out, self.version, id, reason);
+                }
+            }
+        }
+    }
+
+    fn handle_subscribe(&mut self, id: u16, filters: &[TopicFilter], numbered: bool) {
+        let Ok(id) = Pid::try_from(id) else { return };
+        let verdict = |filter: &TopicFilter| {
+            if numbered {
+                SubscribeReasonCode::SubscriptionIdentifiersNotSupported
+            } else if &**filter == PUSH_TOPIC {
+                SubscribeReasonCode::GrantedQoS1
+            } else if filter.is_shared() {
+                SubscribeReasonCode::SharedSubscriptionNotSupported
+            } else if filter.contains(['+', '#']) {
+                SubscribeReasonCode::WildcardSubscriptionsNotSupported
+            } else {
+                SubscribeReasonCode::NotAuthorized
+            }
+        };
+        let verdicts: Vec<_> = filters.iter().map(verdict).collect();
+        if verdicts.contains(&SubscribeReasonCode::GrantedQoS1) {
+            self.subscribed = true;
+            self.look = true;
+        }
+        codec::suback(&mut self.out, self.version, id, verdicts);
+    }
+
+    fn handle_unsubscribe(&mut self, id: u16, filters: &[TopicFilter]) {
+        let Ok(id) = Pid::try_from(id) else { return };
+        let was_subscribed = self.subscribed;
+        let verdict = |filter: &TopicFilter| {
+            if was_subscribed && &**filter == PUSH_TOPIC {
+                UnsubscribeReasonCode::Success
+            } else {
+                UnsubscribeReasonCode::NoSubscriptionExisted
+            }
+        };
+        let verdicts: Vec<_> = filters.iter().map(verdict).collect();
+        if verdicts.contains(&UnsubscribeReasonCode::Success) {
+            self.subscribed = false;
+        }
+        codec::unsuback(&mut self.out, self.version, id, verdicts);
+    }
+
+    /// A live message. `ticket` is called only if the session takes the message.
+    pub fn offer(&mut self, message: &Outgoing, now: i64, ticket: impl FnOnce() -> Ticket) -> Offer {
+        if !self.subscribed {
+            return Offer::Offline;
+        }
+        match self.held.iter().find(|(push, _)| *push == message.push) {
+            Some((_, Held::Acknowledged)) => return Offer::Known(ticket()),
+            Some((_, Held::PassedOver)) => return Offer::Busy,
+            None => {}
+        }
+        if let Some(flight) = self.in_flight.iter_mut().find(|flight| flight.push == message.push) {
+            // Sent again by a sender that lost track of the first time: it learns of the one acknowledgement.
+            flight.ticket = Some(ticket());
+            return Offer::Sent;
+        }
+        if self.is_behind() || self.room() == 0 || message.expires_at <= now {
+            return Offer::Busy;
+        }
+        match self.send(message.push, &message.payload, message.expires_at, now) {
+            Ok(id) => {
+                self.in_flight.push(InFlight { id, push: message.push, ticket: Some(ticket()) });
+                Offer::Sent
+            }
+            Err(_) => Offer::Busy,
+        }
+    }
+
+    fn send(
+        &mut self,
+        push: PushId,
+        payload: &Bytes,
+        expires_at: i64,
+        now: i64,
+    ) -> Result<Pid, codec::TooLargeForDevice> {
+        let expires_in = u32::try_from(expires_at.saturating_sub(now)).unwrap_or(u32::MAX);
+        let id = self.free_id();
+        codec::publish(&mut self.out, self.version, id, payload, expires_in, self.max_packet).inspect_err(|error| {
+            tracing::warn!(%push, size = error.size, limit = self.max_packet, "larger than the device takes; not sent");
+        })?;
+        self.next_id = id + 1;
+        Ok(id)
+    }
+
+    /// The next packet identifier no message in flight has; there are 65,535, and fewer messages in flight.
+    fn free_id(&self) -> Pid {
+        let mut id = self.next_id;
+        while self.in_flight.iter().any(|flight| flight.id == id) {
+            id += 1;
+        }
+        id
+    }
+
+    /// How many messages may be sent now.
+    fn room(&self) -> usize {
+        if self.is_congested() {
+            return 0;
+        }
+        let in_flight = self.in_flight.len();
+        // What is in flight will be held back when it is acknowledged: it has its place already.
+        self.window.saturating_sub(in_flight).min(self.max_held.saturating_sub(self.held.len() + in_flight))
+    }
+
+    fn is_behind(&self) -> bool {
+        self.look || self.looking.is_some()
+    }
+
+    /// Something was put into the inbox.
+    pub fn wake(&mut self) {
+        self.look = true;
+    }
+
+    /// The server made an acknowledgement durable: the inbox no longer lists the message, so it is forgotten here.
+    pub fn settled(&mut self, push: PushId) {
+        self.held.retain(|(held, _)| *held != push);
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
+    }
+
+    /// Would [`Session::ask`] ask? For half a window at a time, lest a busy device asks for every single message.
+    #[must_use]
+    pub fn wants_to_ask(&self) -> bool {
+        let room = self.room();
+        self.subscribed
+            && self.look
+            && self.looking.is_none()
+            && room > 0
+            && (room >= self.window / 2 || self.in_flight.is_empty())
+    }
+
+    /// The request to put to the desk now, if any. It is answered by [`Session::answered`].
+    pub fn ask(&mut self) -> Option<Ask> {
+        if !self.wants_to_ask() {
+            return None;
+        }
+        let limit = self.room();
+        let except = self.in_flight().chain(self.held.iter().map(|(push, _)| *push)).collect();
+        self.look = false;
+        self.looking = Some(limit);
+        Some(Ask { except, limit })
+    }
+
+    /// The desk's answer to [`Session::ask`]; `None` if it could not tell. Returns how many messages were sent.
+    pub fn answered(&mut self, waiting: Option<Vec<Outgoing>>, now: i64) -> usize {
+        let Some(limit) = self.looking.take() else { return 0 };
+        let Some(waiting) = waiting else {
+            self.look = true;
+            return 0;
+        };
+        self.look |= waiting.len() >= limit;
+        if !self.subscribed {
+            return 0;
+        }
+        let mut sent = 0;
+        for message in waiting {
+            if self.room() == 0 {
+                // Too much was answered, or too many bytes: the rest is asked for again.
+                self.look = true;
+                break;
+            }
+            if self.knows(message.push) {
+                continue;
+            }
+            let id = if message.expires_at <= now {
+                None
+            } else {
+                self.send(message.push, &message.payload, message.expires_at, now).ok()
+            };
+            match id {
+                Some(id) => {
+                    self.in_flight.push(InFlight { id, push: message.push, ticket: None });
+                    sent += 1;
+                }
+                None => self.held.push((message.push, Held::PassedOver)),
+            }
+        }
+        sent
+    }
+
+    fn knows(&self, push: PushId) -> bool {
+        self.in_flight().any(|known| known == push) || self.held.iter().any(|(known, _)| *known == push)
+    }
+
+    /// The session is over: nothing is sent or taken any more, and no acknowledgement will come. Appends DISCONNECT
+    /// where the protocol has one for `end`.
+    pub fn end(&mut self, end: &End) {
+        self.subscribed = false;
+        self.in_flight = Vec::new();
+        self.held = Vec::new();
+        if let Some(reason) = end.reason() {
+            codec::disconnect(&mut self.out, self.version, reason);
+        }
+    }
+}
