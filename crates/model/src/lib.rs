@@ -12,8 +12,9 @@ pub mod payload;
 pub mod push;
 pub mod ret;
 pub mod schedule;
+pub mod statistics;
 
-pub use account::AccountType;
+pub use account::{Account, AccountOperation, AccountQuery, AccountType, TokenAccounts};
 pub use app::Platform;
 pub use audience::{Audience, AudienceKind};
 pub use ids::{AccessId, DeviceId, MessageId, PushId, Token, UploadId};
@@ -24,3 +25,4 @@ pub use payload::Payload;
 pub use push::{AccountPush, Environment, Push};
 pub use ret::{Fault, RetCode};
 pub use schedule::{Expire, Zone};
+pub use statistics::PushRecordQuery;

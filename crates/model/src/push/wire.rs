@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{AccountPush, ChannelRule, Environment, Push};
-use crate::account::AccountType;
+use crate::account::{AccountType, account_type};
 use crate::app::Platform;
 use crate::audience::{Audience, AudienceKind};
 use crate::ids::{PushId, UploadId};
@@ -47,7 +47,7 @@ impl Push {
             message,
             expire: schedule::expire(&given)?,
             send_at: schedule::send_at(&given, is_bulk, now, zone)?,
-            account_type: account_type(&given, "account_type")?,
+            account_type: account_type(&given, AccountType::default())?,
             account_push: if given.switch("account_push_type")? { AccountPush::All } else { AccountPush::Latest },
             ignore_invalid_token: given.switch("ignore_invalid_token")?,
             seq: whole.get("seq").filter(|seq| is_echoed(seq)).cloned(),
@@ -157,13 +157,6 @@ fn environment(given: &Members<'_>, platform: Platform) -> Result<Environment, F
         return Ok(Environment::Product);
     }
     Ok(given.name("environment")?.unwrap_or(Environment::Product))
-}
-
-/// Reads a type of account; not set = 0.
-pub(crate) fn account_type(given: &Members<'_>, member: &str) -> Result<AccountType, Fault> {
-    let Some(code) = given.number(member)? else { return Ok(AccountType::default()) };
-    let code = u32::try_from(code).unwrap_or(u32::MAX);
-    AccountType::try_from(code).map_err(|error| Fault::invalid(given.place(member), error))
 }
 
 /// A number or a short text can be echoed; anything else is as good as not there.
