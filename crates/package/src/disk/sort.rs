@@ -1,0 +1,143 @@
+//! Sorter: any number of rows in, the distinct ones out in ascending order of their bytes, in bounded memory.
+//!
+//! Rows gather in an arena. A full arena is sorted and spilled as a *run*, an anonymous file that vanishes with its last
+//! handle. At most [`FAN_IN`] runs of one size are open; then they are merged into one of the next size.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::block::BlockWriter;
+use super::merge::merge;
+
+/// Runs that are merged at a time; each costs a file handle, and about 128 KiB while it is merged.
+const FAN_IN: usize = 32;
+/// Bounds of the memory for sorting: below it runs become absurdly many, above it offsets no longer fit 32 bits.
+const MEMORY: std::ops::RangeInclusive<usize> = 64 << 10..=1 << 30;
+
+/// Where a row stands in the arena. `key` is its first eight bytes after the prefix that all rows share, big-endian, so that
+/// most comparisons are of one number and touch no row.
+#[derive(Clone, Copy)]
+struct Entry {
+    key: u64,
+    offset: u32,
+    len: u32,
+}
+
+/// Sorts and deduplicates.
+pub(crate) struct Sorter {
+    dir: PathBuf,
+    memory: usize,
+    arena: Vec<u8>,
+    entries: Vec<Entry>,
+    /// `levels[n]` holds runs that were made of `FAN_IN`ⁿ arenas.
+    levels: Vec<Vec<File>>,
+}
+
+impl Sorter {
+    /// Spills into `dir` what exceeds `memory` bytes.
+    pub(crate) fn new(dir: &Path, memory: usize) -> Self {
+        let memory = memory.clamp(*MEMORY.start(), *MEMORY.end());
+        Self { dir: dir.to_owned(), memory, arena: Vec::new(), entries: Vec::new(), levels: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub(crate) fn push(&mut self, row: &[u8]) -> io::Result<()> {
+        let held = self.arena.len() + self.entries.len() * size_of::<Entry>();
+        if held + row.len() + size_of::<Entry>() > self.memory && !self.entries.is_empty() {
+            self.spill()?;
+        }
+        if self.entries.capacity() == 0 {
+            // Reserved at once, for growing would copy and hold both copies; pages that stay untouched cost nothing.
+            self.arena.reserve_exact(self.memory);
+            self.entries.reserve_exact(self.memory / size_of::<Entry>());
+        }
+        self.entries.push(Entry { key: 0, offset: self.arena.len() as u32, len: row.len() as u32 });
+        self.arena.extend_from_slice(row);
+        Ok(())
+    }
+
+    /// Hands over every distinct row in order.
+    pub(crate) fn finish(mut self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        if self.levels.is_empty() {
+            return sorted(&self.arena, &mut self.entries, each);
+        }
+        self.spill()?;
+        (self.arena, self.entries) = (Vec::new(), Vec::new());
+        let mut runs: Vec<File> = self.levels.drain(..).flatten().collect();
+        while runs.len() > FAN_IN {
+            // The smallest runs come first.
+            let merged = run(&self.dir, |out| merge(runs.drain(..FAN_IN).collect(), |row| out.push(row)))?;
+            runs.push(merged);
+        }
+        merge(runs, &mut each)
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        let spilled = run(&self.dir, |out| sorted(&self.arena, &mut self.entries, |row| out.push(row)))?;
+        self.arena.clear();
+        self.entries.clear();
+        self.add(0, spilled)
+    }
+
+    fn add(&mut self, level: usize, run_file: File) -> io::Result<()> {
+        if self.levels.len() == level {
+            self.levels.push(Vec::new());
+        }
+        self.levels[level].push(run_file);
+        if self.levels[level].len() < FAN_IN {
+            return Ok(());
+        }
+        let full = std::mem::take(&mut self.levels[level]);
+        let merged = run(&self.dir, |out| merge(full, |row| out.push(row)))?;
+        self.add(level + 1, merged)
+    }
+}
+
+/// Writes a run and rewinds it.
+fn run(dir: &Path, fill: impl FnOnce(&mut BlockWriter<File>) -> io::Result<()>) -> io::Result<File> {
+    let mut out = BlockWriter::new(tempfile::tempfile_in(dir)?, 0);
+    fill(&mut out)?;
+    let mut file = out.finish()?.out;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+/// Sorts `entries`, and hands over their distinct rows.
+fn sorted(arena: &[u8], entries: &mut [Entry], mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let row = |entry: &Entry| &arena[entry.offset as usize..][..entry.len as usize];
+    let Some(first) = entries.first().map(row) else { return Ok(()) };
+    let shared = entries.iter().fold(first.len(), |shared, entry| shared_prefix(&first[..shared], row(entry)));
+    for entry in entries.iter_mut() {
+        entry.key = key(&row(entry)[shared..]);
+    }
+    // By number first, which needs no memory access beyond the entry, then each group of equal numbers by its bytes.
+    entries.sort_unstable_by_key(|entry| entry.key);
+    for group in entries.chunk_by_mut(|a, b| a.key == b.key) {
+        if group.len() > 1 {
+            group.sort_unstable_by(|a, b| row(a).cmp(row(b)));
+        }
+        let mut last: Option<&[u8]> = None;
+        for row in group.iter().map(row) {
+            if last != Some(row) {
+                each(row)?;
+                last = Some(row);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first eight bytes as a number that orders as they do; a shorter row is filled up with zeros, which no row holds.
+pub(super) fn key(row: &[u8]) -> u64 {
+    if let Some(bytes) = row.first_chunk() {
+        return u64::from_be_bytes(*bytes);
+    }
+    let mut bytes = [0; 8];
+    bytes[..row.len()].copy_from_slice(row);
+    u64::from_be_bytes(bytes)
+}
+
+fn shared_prefix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}

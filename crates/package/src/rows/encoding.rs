@@ -1,0 +1,71 @@
+//! Encoding: whether a file as a whole is written in another encoding than UTF-8, and in which, so that its user hears that
+//! instead of a bad row for every row.
+
+use crate::Refusal;
+
+/// Bytes of rows that are not UTF-8, kept to guess their encoding from.
+const SAMPLE_BYTES: usize = 16 << 10;
+
+/// Refuses what its first bytes already give away: UTF-16 by its mark, or by every second byte being NUL, and archives.
+/// `head` is the first [`HEAD_BYTES`](super::text::HEAD_BYTES) of the text, or all of a shorter one.
+pub(super) fn judge_head(head: &[u8]) -> Result<(), Refusal> {
+    if head.starts_with(b"PK\x03\x04") {
+        return Err(Refusal::ArchiveAsText);
+    }
+    let nul = |from: usize| head.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
+    let half = head.len() / 2;
+    // Eight of ten characters of Latin script in UTF-16 have a NUL half; text has none at all.
+    let looks_like = match head {
+        [0xff, 0xfe, ..] => "UTF-16 (little-endian)",
+        [0xfe, 0xff, ..] => "UTF-16 (big-endian)",
+        _ if half > 1 && nul(1) * 10 >= half * 8 && nul(0) == 0 => "UTF-16 (little-endian)",
+        _ if half > 1 && nul(0) * 10 >= half * 8 && nul(1) == 0 => "UTF-16 (big-endian)",
+        _ => return Ok(()),
+    };
+    Err(Refusal::Encoding { line: 1, looks_like })
+}
+
+/// What the rows tell about the encoding.
+#[derive(Default)]
+pub(super) struct Evidence {
+    /// Rows that are UTF-8 and not mere ASCII.
+    pub(super) utf8_rows: u64,
+    not_utf8_rows: u64,
+    first_line: u64,
+    sample: Vec<u8>,
+}
+
+impl Evidence {
+    pub(super) fn not_utf8(&mut self, line: u64, raw: &[u8]) {
+        if self.not_utf8_rows == 0 {
+            self.first_line = line;
+        }
+        self.not_utf8_rows += 1;
+        let room = SAMPLE_BYTES - self.sample.len();
+        if room > 0 {
+            self.sample.extend_from_slice(&raw[..raw.len().min(room - 1)]);
+            self.sample.push(b'\n');
+        }
+    }
+
+    /// The verdict after all rows, `rows` of which were not blank.
+    ///
+    /// A file is of another encoding when more of its rows are not UTF-8 than are UTF-8 beyond ASCII, and they are more
+    /// than half of all rows, or at least ten and a tenth of them. Else they are single bad rows.
+    pub(super) fn judge(self, rows: u64) -> Result<(), Refusal> {
+        let bad = self.not_utf8_rows;
+        let most = bad.saturating_mul(2) > rows || (bad >= 10 && bad.saturating_mul(10) >= rows);
+        if bad <= self.utf8_rows || !most {
+            return Ok(());
+        }
+        // Rows in UTF-16 are full of NULs, which no legacy encoding uses.
+        if self.sample.contains(&0) {
+            return Err(Refusal::Encoding { line: self.first_line, looks_like: "UTF-16 or a binary file" });
+        }
+        let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
+        detector.feed(&self.sample, true);
+        // The users of this API write Chinese before anything else; the hint settles what is too short to tell.
+        let guess = detector.guess(Some(b"cn"), chardetng::Utf8Detection::Deny);
+        Err(Refusal::Encoding { line: self.first_line, looks_like: guess.name() })
+    }
+}
