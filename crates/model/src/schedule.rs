@@ -173,3 +173,35 @@ pub(crate) fn expire(given: &Members<'_>) -> Result<Expire, Fault> {
     let seconds: u32 = within(seconds, 0..=i64::from(Expire::MAX), || given.place("expire_time"))?;
     Ok(if seconds == 0 { Expire::OnlineOnly } else { Expire::Seconds(seconds.max(Expire::MIN)) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_is_written_as_hours_and_minutes_from_utc() {
+        for text in ["+08:00", "-03:30", "+00:00", "+23:59", "-23:59"] {
+            assert_eq!(text.parse::<Zone>().map(|zone| zone.to_string()), Ok(text.to_owned()));
+        }
+        assert_eq!("Z".parse::<Zone>(), "+00:00".parse());
+        assert_eq!("+08:00".parse(), Ok(Zone::CHINA));
+        for text in ["", "8", "08:00", "+8:00", "+24:00", "+08:60", "+08", "UTC", "+-8:00", "Asia/Shanghai"] {
+            assert!(text.parse::<Zone>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_written_in_the_zone_even_beyond_the_calendar() {
+        assert_eq!(Zone::CHINA.text(1_700_000_000), "2023-11-15 06:13:20");
+        assert!(Zone::CHINA.text(i64::MAX).starts_with("9999-"));
+        assert!(Zone::CHINA.text(i64::MIN).starts_with("-"));
+    }
+
+    #[test]
+    fn a_day_lasts_from_midnight_to_midnight() {
+        assert_eq!(Zone::CHINA.day("2023-11-15"), Some((1_699_977_600, 1_699_977_600 + 86_400)));
+        for text in ["2023-02-29", "2023-13-01", "2023-1-01", "20231115", "2023-11-15 00:00:00", ""] {
+            assert_eq!(Zone::CHINA.day(text), None, "{text}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Wire: the body of `POST /v3/push/app`, read into a [`Push`].
 
 use std::collections::HashSet;
+use std::str::FromStr;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,6 +14,7 @@ use crate::audience::{Audience, AudienceKind};
 use crate::ids::{PushId, UploadId};
 use crate::loose::{self, Members};
 use crate::message::{self, Message};
+use crate::names::Unknown;
 use crate::outcome::Channel;
 use crate::ret::Fault;
 use crate::schedule::{self, Zone};
@@ -40,7 +42,7 @@ impl Push {
         let message = message(&given, body)?;
         let message = message::wire::message(&message, message_type, platform)?;
         let is_bulk = kind.is_bulk();
-        let push = Self {
+        Ok(Self {
             audience,
             message_type,
             environment: environment(&given, platform)?,
@@ -58,15 +60,11 @@ impl Push {
             skip_own_channel_online: given.switch("tpns_online_push_type")?,
             multi_pkg: given.switch("multi_pkg")?,
             plan_id: plan_id(&given)?,
-        };
-        Ok(push)
+        })
     }
 }
 
-fn needed<N>(given: &Members<'_>, member: &str) -> Result<N, Fault>
-where
-    N: std::str::FromStr<Err = crate::Unknown> + Copy + std::fmt::Display + 'static,
-{
+fn needed<N: FromStr<Err = Unknown>>(given: &Members<'_>, member: &str) -> Result<N, Fault> {
     let remedy = "every push has to say it, see POST /v3/push/app";
     given.name(member)?.ok_or_else(|| Fault::missing(given.place(member), remedy))
 }
