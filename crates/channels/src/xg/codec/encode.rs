@@ -93,20 +93,25 @@ pub(in crate::xg) fn publish(
 /// Appends a PUBLISH in place: `Packet::encode` would make a vector of its own for each message.
 fn append(out: &mut Vec<u8>, body: &impl Encodable, limit: usize) -> Result<(), TooLargeForDevice> {
     const PUBLISH_QOS_1: u8 = 0b0011_0010;
-    let mut length = body.encode_len();
+    let length = body.encode_len();
     let size = total_len(length).unwrap_or(usize::MAX);
     if size > limit {
         return Err(TooLargeForDevice { size });
     }
     out.reserve(size);
-    out.push(PUBLISH_QOS_1);
+    header(out, PUBLISH_QOS_1, length);
+    // Writing to a vector does not fail.
+    body.encode(out).map_err(|_| TooLargeForDevice { size })
+}
+
+/// First byte and remaining length.
+fn header(out: &mut Vec<u8>, first: u8, mut length: usize) {
+    out.push(first);
     while length >= 0x80 {
         out.push(0x80 | (length & 0x7f) as u8);
         length >>= 7;
     }
     out.push(length as u8);
-    // Writing to a vector does not fail.
-    body.encode(out).map_err(|_| TooLargeForDevice { size })
 }
 
 /// PUBACK. 3.1.1 has no reasons: it acknowledges, whatever the reason.
@@ -139,18 +144,19 @@ pub(in crate::xg) fn pubcomp(out: &mut Vec<u8>, version: Version, id: Pid) {
     }
 }
 
-/// SUBACK, a reason for each filter asked for; in 3.1.1 every refusal is 0x80.
+/// SUBACK, a reason for each filter asked for; in 3.1.1 every refusal is 0x80. Written by hand there: `mqtt-proto`
+/// 0.4 writes a refusal as 0x03, which no client understands.
 pub(in crate::xg) fn suback(out: &mut Vec<u8>, version: Version, id: Pid, reasons: Vec<SubscribeReasonCode>) {
+    const SUBACK: u8 = 0x90;
+    const REFUSED: u8 = 0x80;
     match version {
         Version::V311 => {
-            let codes = reasons
-                .into_iter()
-                .map(|reason| match reason {
-                    SubscribeReasonCode::GrantedQoS1 => v3::SubscribeReturnCode::MaxLevel1,
-                    _ => v3::SubscribeReturnCode::Failure,
-                })
-                .collect();
-            put(out, v3::Packet::Suback(v3::Suback::new(id, codes)).encode());
+            header(out, SUBACK, 2 + reasons.len());
+            out.extend_from_slice(&id.value().to_be_bytes());
+            out.extend(reasons.into_iter().map(|reason| match reason {
+                SubscribeReasonCode::GrantedQoS1 => 1,
+                _ => REFUSED,
+            }));
         }
         Version::V5 => put(out, v5::Packet::Suback(v5::Suback::new(id, reasons)).encode()),
     }
