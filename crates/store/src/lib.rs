@@ -29,7 +29,7 @@ pub use error::{Error, Result};
 pub use import::{Import, ImportRow, Imported};
 pub use inbox::{Acknowledged, InboxMessage};
 pub use packages::{NewPackage, Package, Removed};
-pub use pushes::{Counts, NewPush, Push, Started};
+pub use pushes::{Counts, NewPush, Push, PushFilter, Started};
 pub use readers::Reader;
 pub use recipients::{Batch, Recipient};
 pub use writer::{Permit, Tx, Written};
