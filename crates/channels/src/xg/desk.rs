@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use pigeonloft_model::{AccessId, DeviceId, PushId, Token};
+use pigeonloft_model::{AccessId, DeviceId, PushId, ReceiptEvent, Token};
 
 use super::codec::Secret;
-use super::receipt::ReceiptEvent;
 
 /// Who asks to come in.
 #[derive(Debug, Clone)]

@@ -33,7 +33,7 @@ pub use codec::Secret;
 pub use desk::{Desk, Login, Outgoing, Refused, Unavailable};
 pub use hub::{Handed, Hub};
 pub use limits::{Limits, Stats};
-pub use receipt::ReceiptEvent;
+pub use pigeonloft_model::ReceiptEvent;
 pub use tracker::{AckSet, Ticket, Tracker};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

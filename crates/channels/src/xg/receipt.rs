@@ -2,20 +2,8 @@
 
 use std::borrow::Cow;
 
-use pigeonloft_model::PushId;
+use pigeonloft_model::{PushId, ReceiptEvent};
 use serde::Deserialize;
-
-/// What became of a message on its device. (That it *arrived* is said by MQTT's PUBACK.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReceiptEvent {
-    /// It was shown.
-    Shown,
-    /// It was clicked.
-    Clicked,
-    /// It was swiped away.
-    Cleared,
-}
 
 #[derive(Deserialize)]
 struct Wire<'a> {
