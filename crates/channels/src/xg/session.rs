@@ -18,9 +18,9 @@ use pigeonloft_model::PushId;
 use super::codec::{self, Answer, Fault, Packet, Publish, Version};
 use super::desk::Outgoing;
 use super::limits::Limits;
-use super::receipt::{self, ReceiptEvent};
 use super::tracker::Ticket;
 use super::{PUSH_TOPIC, RECEIPT_TOPIC};
+use super::{ReceiptEvent, receipt};
 
 pub use greeting::{Refusal, Terms, greet};
 
