@@ -15,12 +15,13 @@ use crate::ret::{Fault, excerpt};
 
 /// Reads a body as the one object every call is.
 pub(crate) fn body(bytes: &[u8]) -> Result<Map<String, Value>, Fault> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        Fault::unparsable(
-            "the body",
-            format_args!("{error}; send one JSON object in UTF-8 with Content-Type application/json"),
-        )
-    })
+    const REMEDY: &str = "send one JSON object in UTF-8";
+    // As a value first: asked for an object outright, `serde_json` would quote at full length what it found instead.
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(other) => Err(Fault::unparsable("the body", format_args!("it is {}, {REMEDY}", kind(&other)))),
+        Err(error) => Err(Fault::unparsable("the body", format_args!("{error}; {REMEDY}"))),
+    }
 }
 
 /// The members of one object, and where it stands.
@@ -318,5 +319,10 @@ mod tests {
         let deep = format!("{}{}", "{\"a\":".repeat(200), "1".to_owned() + &"}".repeat(200));
         assert_eq!(code(body(deep.as_bytes())), Some(RetCode::Unparsable));
         assert!(body(b" {\"a\": 1} ").is_ok());
+        let quoted = json!("a secret").to_string();
+        assert_eq!(
+            body(quoted.as_bytes()).unwrap_err().text,
+            "the body cannot be read: it is a text, send one JSON object in UTF-8"
+        );
     }
 }
