@@ -2,10 +2,11 @@
 //!
 //! Works beside a running server: between two chunks the server's writes get their turn.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use pigeonloft_model::{AccessId, Environment, Token};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use crate::accounts::{AccountKey, bind};
 use crate::devices::{environment_name, set_channel};
@@ -61,6 +62,30 @@ impl Import {
     /// # Errors
     /// The database's.
     pub fn chunk(&mut self, rows: &mut [ImportRow]) -> Result<Imported> {
+        self.chunk_then(rows, |_| Ok(()))
+    }
+
+    /// Imports a chunk as [`Import::chunk`] does, and calls `before_commit` with the tokens of the devices that did
+    /// not exist, when everything is in and nothing is kept yet: what it writes elsewhere is never behind the database.
+    ///
+    /// A token that stands in several rows gets the password of the first of them.
+    ///
+    /// # Errors
+    /// The database's, and those of `before_commit`, after which nothing of the chunk is kept.
+    pub fn chunk_then<E: From<crate::Error>>(
+        &mut self,
+        rows: &mut [ImportRow],
+        before_commit: impl FnOnce(&HashSet<Token>) -> Result<(), E>,
+    ) -> Result<Imported, E> {
+        let mut new = HashSet::new();
+        let (tx, imported) = self.insert(rows, &mut new)?;
+        before_commit(&new)?;
+        tx.commit().map_err(crate::Error::from)?;
+        Ok(imported)
+    }
+
+    /// Puts the rows in, in a transaction that is still to be committed.
+    fn insert(&mut self, rows: &mut [ImportRow], new: &mut HashSet<Token>) -> Result<(Transaction<'_>, Imported)> {
         rows.sort_by_key(|row| row.token);
         let access_id = self.access_id;
         let tx = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
@@ -81,6 +106,7 @@ impl Import {
             let device = match added {
                 Some(device) => {
                     imported.new += 1;
+                    new.insert(row.token);
                     pigeonloft_model::DeviceId(device)
                 }
                 None => {
@@ -108,8 +134,7 @@ impl Import {
             bind(&tx, access_id, device, account, now)?;
             imported.bound += 1;
         }
-        tx.commit()?;
-        Ok(imported)
+        Ok((tx, imported))
     }
 
     /// Puts the log of the import into the database file, so that the server does not have to.
