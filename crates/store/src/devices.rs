@@ -24,8 +24,9 @@ pub struct NewDevice {
     pub token: Token,
     /// SHA-256 of the password it is given.
     pub password_hash: [u8; 32],
-    /// Which of a vendor's environments its channel token is of.
-    pub environment: Environment,
+    /// Which of a vendor's environments its channel token is of. `None`: what an imported device was imported with,
+    /// `product` for any other.
+    pub environment: Option<Environment>,
     /// Its token on a vendor's channel, with the channel's name.
     pub channel: Option<(String, String)>,
 }
@@ -66,11 +67,11 @@ pub(crate) fn set_channel(tx: &Connection, device: DeviceId, channel: &str, chan
 
 fn register(tx: &Connection, new: &NewDevice) -> Result<Registered> {
     let now = now_ms();
-    let environment = environment_name(new.environment);
+    let environment = new.environment.map(environment_name);
     let added = tx
         .prepare_cached(
             "INSERT INTO device (access_id, token, password_hash, environment, created_at, seen_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT DO NOTHING RETURNING device_id",
+             VALUES (?1, ?2, ?3, coalesce(?4, 'product'), ?5, ?5) ON CONFLICT DO NOTHING RETURNING device_id",
         )?
         .query_row(params![new.access_id.0, new.token.as_str(), new.password_hash, environment, now], |row| row.get(0))
         .optional()?;
@@ -79,7 +80,7 @@ fn register(tx: &Connection, new: &NewDevice) -> Result<Registered> {
     } else {
         let claimed = tx
             .prepare_cached(
-                "UPDATE device SET password_hash = ?3, environment = ?4, seen_at = ?5
+                "UPDATE device SET password_hash = ?3, environment = coalesce(?4, environment), seen_at = ?5
                  WHERE access_id = ?1 AND token = ?2 AND password_hash IS NULL RETURNING device_id",
             )?
             .query_row(params![new.access_id.0, new.token.as_str(), new.password_hash, environment, now], |row| {

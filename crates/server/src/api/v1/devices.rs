@@ -1,0 +1,267 @@
+//! Devices: how one becomes known, and what it says of itself afterwards.
+//!
+//! A program registers with its app's AccessKey and is given token and password; from then on the device speaks for
+//! itself alone. A token that was imported has no password yet: the first to register it claims it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pigeonloft_channels::xg::{PUSH_TOPIC, RECEIPT_TOPIC};
+use pigeonloft_model::{
+    AccessId, Account, AccountOperation, AccountType, Channel, DeviceId, Environment, Platform, Token,
+};
+use pigeonloft_store::{AccountKey, NewDevice, Registered};
+use serde_json::{Value, json};
+
+use super::{Members, Problem, whole};
+use crate::auth;
+use crate::loft::Loft;
+
+/// Longest token of a vendor's channel, in bytes: that of a browser is a whole subscription.
+const CHANNEL_TOKEN_BYTES: usize = 4096;
+
+/// `POST /v1/devices`
+pub(super) async fn register(
+    State(loft): State<Arc<Loft>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = whole(&loft, body).await;
+    let app = auth::access_key(&loft, &headers).await?;
+    let given = Members::of(&body?)?;
+    let token = given.text("token")?.map_or_else(random::<18>, |text| Ok(text.trim().to_owned()))?;
+    let token: Token = token.parse().map_err(|error| Problem::member("token", error))?;
+    let Details { environment, channel } = Details::of(&given, app.platform)?;
+    let password = random::<16>()?;
+    let password_hash = auth::password_hash(&password);
+    let new = NewDevice { access_id: app.access_id, token, password_hash, environment, channel };
+    if loft.store.register_device(new).await? == Registered::Taken {
+        let text = format!("token {token} is registered already: leave it out to be given another");
+        return Err(Problem::Status(StatusCode::CONFLICT, text));
+    }
+    let location = [(header::LOCATION, format!("/v1/devices/{token}"))];
+    let registered = json!({
+        "token": token.as_str(),
+        "password": password,
+        "mqtt": {
+            "client_id": token.as_str(),
+            "username": app.access_id.to_string(),
+            "subscribe": PUSH_TOPIC,
+            "publish": RECEIPT_TOPIC,
+            "websocket": "/mqtt",
+        },
+    });
+    Ok((StatusCode::CREATED, location, Json(registered)).into_response())
+}
+
+/// `PATCH /v1/devices/{token}`
+pub(super) async fn change(
+    State(loft): State<Arc<Loft>>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let body = whole(&loft, body).await;
+    let (access_id, device) = itself(&loft, &headers, &token).await?;
+    let given = Members::of(&body?)?;
+    let app = loft.app(access_id).await?.ok_or_else(|| Problem::not_found("the device's app is gone"))?;
+    let Details { environment, channel } = Details::of(&given, app.platform)?;
+    loft.store.change_device(device, environment, channel).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /v1/devices/{token}`
+pub(super) async fn remove(
+    State(loft): State<Arc<Loft>>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let (_, device) = itself(&loft, &headers, &token).await?;
+    loft.store.delete_device(device).await?;
+    loft.hub.disconnect(device);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `PUT /v1/devices/{token}/accounts`: these are all the accounts of the device from now on.
+pub(super) async fn set_accounts(
+    State(loft): State<Arc<Loft>>,
+    Path(token): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = whole(&loft, body).await;
+    let (access_id, device) = itself(&loft, &headers, &token).await?;
+    let accounts = accounts(&Members::of(&body?)?)?;
+    loft.store.set_accounts(access_id, device, accounts.clone()).await?;
+    let accounts: Value = accounts
+        .into_iter()
+        .map(|account| json!({ "account": account.name, "account_type": account.account_type }))
+        .collect();
+    Ok(Json(json!({ "accounts": accounts })).into_response())
+}
+
+/// The device that calls, which is the one the path names.
+async fn itself(loft: &Loft, headers: &HeaderMap, named: &str) -> Result<(AccessId, DeviceId), Problem> {
+    let (access_id, device, token) = auth::device(loft, headers).await?;
+    if token.as_str() != named {
+        let text = "the path names another device than the one that authenticates";
+        return Err(Problem::Status(StatusCode::FORBIDDEN, text.into()));
+    }
+    Ok((access_id, device))
+}
+
+fn random<const N: usize>() -> Result<String, Problem> {
+    auth::random_hex::<N>().map_err(|error| {
+        tracing::error!(%error, "no random numbers");
+        let text = "the server has no random numbers to give, try again later";
+        Problem::Status(StatusCode::SERVICE_UNAVAILABLE, text.into())
+    })
+}
+
+/// What a device says of itself; `None` for what it does not say.
+#[derive(Debug, PartialEq)]
+struct Details {
+    environment: Option<Environment>,
+    channel: Option<(String, String)>,
+}
+
+impl Details {
+    fn of(given: &Members, platform: Platform) -> Result<Self, Problem> {
+        let environment = given
+            .text("environment")?
+            .map(|text| text.parse::<Environment>().map_err(|unknown| Problem::member("environment", unknown)))
+            .transpose()?
+            // Two environments are Apple's; a device elsewhere that names the other would be in no push.
+            .filter(|_| platform.is_apple());
+        let channel = match (given.text("channel")?, given.text("channel_token")?) {
+            (None, None) => None,
+            (Some(channel), Some(token)) => Some((vendor(channel)?, channel_token(token)?)),
+            (Some(_), None) => return Err(Problem::member("channel_token", "it is missing, channel needs it")),
+            (None, Some(_)) => return Err(Problem::member("channel", "it is missing, channel_token needs it")),
+        };
+        Ok(Self { environment, channel })
+    }
+}
+
+fn vendor(name: &str) -> Result<String, Problem> {
+    match name.parse() {
+        Ok(Channel::Xg) => Err(Problem::member("channel", "xg is our own channel, which needs no token: leave it out")),
+        Ok(channel) => Ok(channel.as_str().to_owned()),
+        Err(unknown) => Err(Problem::member("channel", unknown)),
+    }
+}
+
+fn channel_token(token: &str) -> Result<String, Problem> {
+    let length = token.len();
+    if (1..=CHANNEL_TOKEN_BYTES).contains(&length) {
+        return Ok(token.to_owned());
+    }
+    Err(Problem::member("channel_token", format_args!("it has {length} bytes, give 1 to {CHANNEL_TOKEN_BYTES}")))
+}
+
+/// The accounts of a body: a device has one of each type.
+fn accounts(given: &Members) -> Result<Vec<AccountKey>, Problem> {
+    let list = given.list("accounts")?;
+    if list.len() > AccountOperation::LIST_MAX {
+        let remedy = format!("it has {} elements, give at most {}", list.len(), AccountOperation::LIST_MAX);
+        return Err(Problem::member("accounts", remedy));
+    }
+    let mut accounts: Vec<AccountKey> = Vec::with_capacity(list.len());
+    for (place, value) in list.iter().enumerate() {
+        let account = account(value, &format!("accounts[{place}]"))?;
+        if accounts.iter().any(|earlier| earlier.account_type == account.account_type) {
+            let remedy = format!("a device has one account of type {}, this is the second", account.account_type);
+            return Err(Problem::member(&format!("accounts[{place}]"), remedy));
+        }
+        accounts.push(account);
+    }
+    Ok(accounts)
+}
+
+fn account(value: &Value, place: &str) -> Result<AccountKey, Problem> {
+    let member = |name: &str| format!("{place}.{name}");
+    let object = value.as_object().ok_or_else(|| Problem::member(place, "give an object with account"))?;
+    let name = object.get("account").and_then(Value::as_str);
+    let name = name.ok_or_else(|| Problem::member(&member("account"), "give the account's name, a text"))?;
+    let name = Account::name(name).map_err(|error| Problem::member(&member("account"), error))?;
+    let kind = match object.get("account_type").filter(|kind| !kind.is_null()) {
+        None => AccountType::default(),
+        Some(kind) => {
+            let number = kind.as_u64().ok_or_else(|| Problem::member(&member("account_type"), "give a number"))?;
+            AccountType::try_from(u32::try_from(number).unwrap_or(u32::MAX))
+                .map_err(|error| Problem::member(&member("account_type"), error))?
+        }
+    };
+    Ok(AccountKey { account_type: kind.code(), name: name.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(body: &Value) -> Members {
+        Members::of(body.to_string().as_bytes()).unwrap()
+    }
+
+    fn detail<T: std::fmt::Debug>(result: Result<T, Problem>) -> String {
+        match result.unwrap_err() {
+            Problem::Status(StatusCode::BAD_REQUEST, detail) => detail,
+            other => panic!("not a bad request: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_environment_counts_on_apples_platforms_alone() {
+        let said = given(&json!({"environment": "dev", "unknown": [1]}));
+        let none = Details { environment: None, channel: None };
+        assert_eq!(Details::of(&said, Platform::Android).unwrap(), none);
+        let dev = Details { environment: Some(Environment::Dev), channel: None };
+        assert_eq!(Details::of(&said, Platform::Ios).unwrap(), dev);
+        assert!(
+            detail(Details::of(&given(&json!({"environment": "test"})), Platform::Ios)).starts_with("environment: ")
+        );
+    }
+
+    #[test]
+    fn a_vendors_channel_comes_with_its_token_or_not_at_all() {
+        let of = |body: Value| Details::of(&given(&body), Platform::Android);
+        let fcm = Some(("fcm".to_owned(), "t".to_owned()));
+        assert_eq!(of(json!({"channel": "fcm", "channel_token": "t"})).unwrap().channel, fcm);
+        for (body, member) in [
+            (json!({"channel": "fcm"}), "channel_token: "),
+            (json!({"channel_token": "t"}), "channel: "),
+            (json!({"channel": "xg", "channel_token": "t"}), "channel: xg"),
+            (json!({"channel": "gcm", "channel_token": "t"}), "channel: "),
+            (json!({"channel": "fcm", "channel_token": ""}), "channel_token: it has 0 bytes"),
+            (json!({"channel": "fcm", "channel_token": "t".repeat(4097)}), "channel_token: it has 4097 bytes"),
+            (json!({"channel": "fcm", "channel_token": 7}), "channel_token: give a text"),
+        ] {
+            assert!(detail(of(body.clone())).starts_with(member), "{body}");
+        }
+    }
+
+    #[test]
+    fn accounts_are_read_or_refused_by_their_place() {
+        let of = |list: Value| accounts(&given(&json!({ "accounts": list })));
+        let read = of(json!([{"account": " ab "}, {"account": "+8613800000000", "account_type": 1002}])).unwrap();
+        let key = |name: &str, account_type| AccountKey { account_type, name: name.to_owned() };
+        assert_eq!(read, [key("ab", 0), key("+8613800000000", 1002)]);
+        assert_eq!(of(json!([])).unwrap(), []);
+        for (list, place) in [
+            (json!({}), "accounts: "),
+            (json!(["ab"]), "accounts[0]: "),
+            (json!([{"account": "ab"}, {"account": "cd"}]), "accounts[1]: a device has one account of type 0"),
+            (json!([{"account": "a"}]), "accounts[0].account: "),
+            (json!([{"account": 12}]), "accounts[0].account: "),
+            (json!([{"account": "ab", "account_type": "0"}]), "accounts[0].account_type: give a number"),
+            (json!([{"account": "ab", "account_type": 17}]), "accounts[0].account_type: 17"),
+            (json!(vec![json!({"account": "ab"}); 501]), "accounts: it has 501 elements"),
+        ] {
+            assert!(detail(of(list.clone())).starts_with(place), "{list}");
+        }
+    }
+}

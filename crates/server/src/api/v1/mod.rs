@@ -1,0 +1,155 @@
+//! Our own API, beside v3: packages and pushes for the app's servers, devices for the devices themselves.
+//!
+//! REST in the usual way: the method says what to do, the status what became of it, and an error is a problem+json
+//! (RFC 9457) whose `detail` names the thing and the remedy. All times are unix seconds. Unknown members are ignored.
+
+mod devices;
+mod packages;
+mod pushes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch, post, put};
+use bytes::Bytes;
+use pigeonloft_model::Fault;
+use pigeonloft_store::App;
+use serde_json::{Map, Value};
+
+use super::{answer, body};
+use crate::auth;
+use crate::loft::Loft;
+
+pub(super) fn router() -> Router<Arc<Loft>> {
+    Router::new()
+        .route("/v1/packages", get(packages::list))
+        .route("/v1/packages/{id}", get(packages::one).delete(packages::remove))
+        .route("/v1/packages/{id}/rejected.csv", get(packages::rejected))
+        .route("/v1/pushes/{id}", get(pushes::one))
+        .route("/v1/devices", post(devices::register))
+        .route("/v1/devices/{token}", patch(devices::change).delete(devices::remove))
+        .route("/v1/devices/{token}/accounts", put(devices::set_accounts))
+}
+
+/// Why a call is refused.
+#[derive(Debug)]
+enum Problem {
+    /// As the v3 API has it, too.
+    Fault(Fault),
+    /// With a status of its own.
+    Status(StatusCode, String),
+}
+
+impl Problem {
+    /// 400: this member cannot be taken.
+    fn member(name: &str, remedy: impl std::fmt::Display) -> Self {
+        Self::Status(StatusCode::BAD_REQUEST, format!("{name}: {remedy}"))
+    }
+
+    /// 404.
+    fn not_found(what: impl Into<String>) -> Self {
+        Self::Status(StatusCode::NOT_FOUND, what.into())
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<pigeonloft_store::Error> for Problem {
+    fn from(error: pigeonloft_store::Error) -> Self {
+        Self::Fault(auth::internal(&error))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Fault(fault) => answer::problem(&fault),
+            Self::Status(status, detail) => answer::problem_with(status, &detail),
+        }
+    }
+}
+
+/// The app that calls, by the credentials of the server API. The call has no body: a signature is over none.
+async fn app(loft: &Loft, headers: &HeaderMap) -> Result<Arc<App>, Problem> {
+    Ok(auth::caller(loft, headers).await?.verify()?)
+}
+
+/// A body as it came: of a caller not known yet, so nothing is read of it until then.
+async fn whole(loft: &Loft, body: Body) -> Result<Bytes, Problem> {
+    let idle = Duration::from_secs(loft.config.http.body_idle_timeout_s);
+    body::whole(body, loft.config.http.json_bytes, idle).await.map_err(|error| {
+        let status = match error {
+            body::Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            body::Error::Idle(_) => StatusCode::REQUEST_TIMEOUT,
+            body::Error::Broken(_) => StatusCode::BAD_REQUEST,
+        };
+        Problem::Status(status, error.to_string())
+    })
+}
+
+/// The members of a JSON object, `null` being as good as not there.
+#[derive(Debug)]
+struct Members(Map<String, Value>);
+
+impl Members {
+    /// Of a body, which may be left out.
+    fn of(body: &[u8]) -> Result<Self, Problem> {
+        if body.is_empty() {
+            return Ok(Self(Map::new()));
+        }
+        serde_json::from_slice(body).map(Self).map_err(|error| {
+            Problem::Status(StatusCode::BAD_REQUEST, format!("the body is no JSON object in UTF-8: {error}"))
+        })
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A text.
+    fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let read = |value| Value::as_str(value).ok_or_else(|| Problem::member(name, "give a text"));
+        self.get(name).map(read).transpose()
+    }
+
+    /// A list, which has to be there.
+    fn list(&self, name: &str) -> Result<&[Value], Problem> {
+        let list = self.get(name).ok_or_else(|| Problem::member(name, "it is missing, give a list"))?;
+        list.as_array().map(Vec::as_slice).ok_or_else(|| Problem::member(name, "give a list"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_is_left_out_has_no_members_and_any_other_is_an_object() {
+        assert!(Members::of(b"").unwrap().0.is_empty());
+        assert!(Members::of(b"{}").unwrap().0.is_empty());
+        for body in ["[]", "7", "{", "\u{feff}{}", "null"] {
+            assert!(matches!(Members::of(body.as_bytes()), Err(Problem::Status(StatusCode::BAD_REQUEST, _))), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_member_of_another_type_is_named() {
+        let given = Members::of(br#"{"token": 7, "accounts": {}, "channel": null}"#).unwrap();
+        let detail = |problem: Problem| match problem {
+            Problem::Status(_, detail) => detail,
+            Problem::Fault(fault) => fault.text,
+        };
+        assert_eq!(detail(given.text("token").unwrap_err()), "token: give a text");
+        assert_eq!(detail(given.list("accounts").unwrap_err()), "accounts: give a list");
+        assert_eq!(detail(given.list("missing").unwrap_err()), "missing: it is missing, give a list");
+        assert_eq!(given.text("channel").unwrap(), None);
+    }
+}
