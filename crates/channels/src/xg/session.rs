@@ -8,21 +8,22 @@
 //! While a session is *behind* (it has not read its inbox to the end), live messages are turned away; they find their
 //! way into the inbox, and so everything leaves it in order.
 
+mod end;
 mod greeting;
+mod packets;
 
 use bytes::Bytes;
-use mqtt_proto::v5::{DisconnectReasonCode, PubackReasonCode, SubscribeReasonCode, UnsubscribeReasonCode};
-use mqtt_proto::{Pid, TopicFilter};
+use mqtt_proto::Pid;
 use pigeonloft_model::PushId;
 
-use super::codec::{self, Answer, Fault, Packet, Publish, Version};
+use super::codec::{self, Version};
 use super::desk::Outgoing;
 use super::limits::Limits;
 use super::tracker::Ticket;
-use super::{PUSH_TOPIC, RECEIPT_TOPIC};
-use super::{ReceiptEvent, receipt};
 
+pub use end::End;
 pub use greeting::{Refusal, Terms, greet};
+pub use packets::{Acknowledged, Step};
 
 /// What one connected device has been sent and has answered.
 #[derive(Debug)]
@@ -58,81 +59,6 @@ enum Held {
     Acknowledged,
     /// Refused by the device, expired on the way, or too large for it.
     PassedOver,
-}
-
-/// What a packet asks of whoever drives the session.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Nothing: read on.
-    Done,
-    /// The device acknowledged a message.
-    Acknowledged,
-    /// Tell the desk, then call [`Session::receipt_taken`] with the answer; read nothing before that.
-    Receipt {
-        /// The push of the message.
-        push: PushId,
-        /// What became of it.
-        event: ReceiptEvent,
-        /// To be given back.
-        answer: Answer,
-    },
-    /// The connection ends.
-    End(End),
-}
-
-/// Why a connection ends.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum End {
-    /// DISCONNECT came.
-    #[error("the device left")]
-    Left,
-    /// The connection broke, or was closed without DISCONNECT.
-    #[error("the connection was closed")]
-    Lost,
-    /// The device sent what it may not.
-    #[error("the device sent {0}")]
-    Fault(#[from] Fault),
-    /// Nothing came for one and a half keep-alives.
-    #[error("the device was silent for too long")]
-    Silent,
-    /// The device reads nothing.
-    #[error("the device does not read")]
-    Stalled,
-    /// A newer connection of the device took over.
-    #[error("a newer connection of the device took over")]
-    TakenOver,
-    /// The device was deleted.
-    #[error("the device was removed")]
-    Removed,
-    /// The server stops.
-    #[error("the server stops")]
-    Draining,
-    /// The desk could not take a receipt.
-    #[error("the server could not take a receipt")]
-    Unavailable,
-}
-
-impl End {
-    fn reason(&self) -> Option<DisconnectReasonCode> {
-        Some(match self {
-            Self::Left | Self::Lost | Self::Stalled => return None,
-            Self::Fault(fault) => fault.reason(),
-            Self::Silent => DisconnectReasonCode::KeepAliveTimeout,
-            Self::TakenOver => DisconnectReasonCode::SessionTakenOver,
-            Self::Removed => DisconnectReasonCode::AdministrativeAction,
-            Self::Draining => DisconnectReasonCode::ServerShuttingDown,
-            Self::Unavailable => DisconnectReasonCode::ServerBusy,
-        })
-    }
-}
-
-/// A message the device acknowledged, to be told to its sender, or to the desk if that is too late.
-#[derive(Debug)]
-pub struct Acknowledged {
-    /// The push of the message.
-    pub push: PushId,
-    /// Its sender's, if the message was live.
-    pub ticket: Option<Ticket>,
 }
 
 /// What became of a live message at the session.
@@ -215,123 +141,6 @@ impl Session {
     /// Appends CONNACK.
     pub fn welcome(&mut self, terms: &Terms) {
         codec::connack(&mut self.out, self.version, Ok(terms.connack));
-    }
-
-    /// Takes a packet. An acknowledged message is pushed to `acknowledged`, to be told *after* the session is
-    /// unlocked.
-    pub fn handle(&mut self, packet: Packet, acknowledged: &mut Vec<Acknowledged>) -> Step {
-        match packet {
-            Packet::Puback { id, refused } => return self.handle_puback(id, refused, acknowledged),
-            Packet::Publish(publish) => return self.handle_publish(&publish),
-            Packet::Pubrel(id) => {
-                if let Ok(id) = Pid::try_from(id) {
-                    codec::pubcomp(&mut self.out, self.version, id);
-                }
-            }
-            Packet::Subscribe { id, filters, numbered } => self.handle_subscribe(id, &filters, numbered),
-            Packet::Unsubscribe { id, filters } => self.handle_unsubscribe(id, &filters),
-            Packet::Ping => codec::pong(&mut self.out),
-            Packet::Disconnect => return Step::End(End::Left),
-            Packet::Connect(_) => return Step::End(End::Fault(Fault::Protocol("a second CONNECT"))),
-        }
-        Step::Done
-    }
-
-    fn handle_puback(&mut self, id: u16, refused: bool, acknowledged: &mut Vec<Acknowledged>) -> Step {
-        // Acknowledgements come in the order of the messages, so the first place is nearly always the one.
-        let Some(place) = self.in_flight.iter().position(|flight| flight.id.value() == id) else { return Step::Done };
-        let InFlight { push, ticket, .. } = self.in_flight.remove(place);
-        if self.in_flight.is_empty() {
-            // A window's worth of memory is not kept for an idle device.
-            self.in_flight = Vec::new();
-        }
-        if refused {
-            self.held.push((push, Held::PassedOver));
-            return Step::Done;
-        }
-        self.held.push((push, Held::Acknowledged));
-        acknowledged.push(Acknowledged { push, ticket });
-        Step::Acknowledged
-    }
-
-    fn handle_publish(&mut self, publish: &Publish) -> Step {
-        if publish.retain {
-            return Step::End(End::Fault(Fault::Retain));
-        }
-        if &*publish.topic != RECEIPT_TOPIC {
-            tracing::debug!(topic = ?&*publish.topic, "published to a topic other than receipt; dropped");
-            self.answer(publish.answer, PubackReasonCode::NotAuthorized);
-            return Step::Done;
-        }
-        match receipt::parse(&publish.payload) {
-            Some((push, event)) => Step::Receipt { push, event, answer: publish.answer },
-            None => {
-                tracing::debug!(bytes = publish.payload.len(), "not a receipt; dropped");
-                self.answer(publish.answer, PubackReasonCode::PayloadFormatInvalid);
-                Step::Done
-            }
-        }
-    }
-
-    /// The desk has taken a receipt.
-    pub fn receipt_taken(&mut self, answer: Answer) {
-        self.answer(answer, PubackReasonCode::Success);
-    }
-
-    fn answer(&mut self, answer: Answer, reason: PubackReasonCode) {
-        match answer {
-            Answer::Nothing => {}
-            Answer::Puback(id) => {
-                if let Ok(id) = Pid::try_from(id) {
-                    codec::puback(&mut self.out, self.version, id, reason);
-                }
-            }
-            Answer::Pubrec(id) => {
-                if let Ok(id) = Pid::try_from(id) {
-                    codec::pubrec(&mut self.out, self.version, id, reason);
-                }
-            }
-        }
-    }
-
-    fn handle_subscribe(&mut self, id: u16, filters: &[TopicFilter], numbered: bool) {
-        let Ok(id) = Pid::try_from(id) else { return };
-        let verdict = |filter: &TopicFilter| {
-            if numbered {
-                SubscribeReasonCode::SubscriptionIdentifiersNotSupported
-            } else if &**filter == PUSH_TOPIC {
-                SubscribeReasonCode::GrantedQoS1
-            } else if filter.is_shared() {
-                SubscribeReasonCode::SharedSubscriptionNotSupported
-            } else if filter.contains(['+', '#']) {
-                SubscribeReasonCode::WildcardSubscriptionsNotSupported
-            } else {
-                SubscribeReasonCode::NotAuthorized
-            }
-        };
-        let verdicts: Vec<_> = filters.iter().map(verdict).collect();
-        if verdicts.contains(&SubscribeReasonCode::GrantedQoS1) {
-            self.subscribed = true;
-            self.look = true;
-        }
-        codec::suback(&mut self.out, self.version, id, verdicts);
-    }
-
-    fn handle_unsubscribe(&mut self, id: u16, filters: &[TopicFilter]) {
-        let Ok(id) = Pid::try_from(id) else { return };
-        let was_subscribed = self.subscribed;
-        let verdict = |filter: &TopicFilter| {
-            if was_subscribed && &**filter == PUSH_TOPIC {
-                UnsubscribeReasonCode::Success
-            } else {
-                UnsubscribeReasonCode::NoSubscriptionExisted
-            }
-        };
-        let verdicts: Vec<_> = filters.iter().map(verdict).collect();
-        if verdicts.contains(&UnsubscribeReasonCode::Success) {
-            self.subscribed = false;
-        }
-        codec::unsuback(&mut self.out, self.version, id, verdicts);
     }
 
     /// A live message. `ticket` is called only if the session takes the message.
@@ -488,3 +297,6 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
