@@ -6,20 +6,28 @@ use crate::Refusal;
 /// Bytes of rows that are not UTF-8, kept to guess their encoding from.
 const SAMPLE_BYTES: usize = 16 << 10;
 
-/// Refuses what its first bytes already give away: UTF-16 by its mark, or by every second byte being NUL, and archives.
-/// `head` is the first [`HEAD_BYTES`](super::text::HEAD_BYTES) of the text, or all of a shorter one.
-pub(super) fn judge_head(head: &[u8]) -> Result<(), Refusal> {
-    if head.starts_with(b"PK\x03\x04") {
-        return Err(Refusal::ArchiveAsText);
+const LITTLE_ENDIAN: &str = "UTF-16 (little-endian)";
+const BIG_ENDIAN: &str = "UTF-16 (big-endian)";
+
+/// Refuses what its first four bytes give away: archives, and UTF-16 with its mark.
+pub(super) fn judge_mark(head: &[u8]) -> Result<(), Refusal> {
+    match head {
+        [b'P', b'K', 3, 4, ..] => Err(Refusal::ArchiveAsText),
+        [0xff, 0xfe, ..] => Err(Refusal::Encoding { line: 1, looks_like: LITTLE_ENDIAN }),
+        [0xfe, 0xff, ..] => Err(Refusal::Encoding { line: 1, looks_like: BIG_ENDIAN }),
+        _ => Ok(()),
     }
+}
+
+/// Refuses UTF-16 without a mark, where every second byte is NUL. `head` is the first
+/// [`HEAD_BYTES`](super::text::HEAD_BYTES) of the text, or all of a shorter one.
+pub(super) fn judge_head(head: &[u8]) -> Result<(), Refusal> {
     let nul = |from: usize| head.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
     let half = head.len() / 2;
     // Eight of ten characters of Latin script in UTF-16 have a NUL half; text has none at all.
-    let looks_like = match head {
-        [0xff, 0xfe, ..] => "UTF-16 (little-endian)",
-        [0xfe, 0xff, ..] => "UTF-16 (big-endian)",
-        _ if half > 1 && nul(1) * 10 >= half * 8 && nul(0) == 0 => "UTF-16 (little-endian)",
-        _ if half > 1 && nul(0) * 10 >= half * 8 && nul(1) == 0 => "UTF-16 (big-endian)",
+    let looks_like = match (nul(0), nul(1)) {
+        (0, odd) if half > 1 && odd * 10 >= half * 8 => LITTLE_ENDIAN,
+        (even, 0) if half > 1 && even * 10 >= half * 8 => BIG_ENDIAN,
         _ => return Ok(()),
     };
     Err(Refusal::Encoding { line: 1, looks_like })

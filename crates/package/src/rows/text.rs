@@ -2,7 +2,7 @@
 
 use super::checker::Checker;
 use super::csv::Csv;
-use super::encoding::judge_head;
+use super::encoding::{judge_head, judge_mark};
 use super::txt::Txt;
 use crate::limits::Limits;
 use crate::{IntakeError, Refusal};
@@ -44,6 +44,7 @@ impl Text {
         if let Some(head) = &mut self.head {
             let (more, rest) = bytes.split_at(bytes.len().min(HEAD_BYTES - head.len()));
             head.extend_from_slice(more);
+            judge_mark(head)?;
             if head.len() < HEAD_BYTES {
                 return Ok(());
             }

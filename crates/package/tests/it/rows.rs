@@ -1,12 +1,8 @@
 //! The row readers against naive ones, on arbitrary bytes and arbitrary chunk borders.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests, where a panic is the report")]
-
-mod support;
-
+use crate::support::{Naive, files, head_is_refused, rows, take};
 use pigeonloft_package::{BadRows, IntakeError, Limits, Refusal, verify};
 use proptest::prelude::*;
-use support::{Naive, files, head_is_refused, rows, take};
 
 /// Pieces that meet the rules of rows at their borders.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
@@ -156,7 +152,7 @@ fn law(name: &str, bytes: &[u8], cuts: &[usize], naive: Option<Naive>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
 
     #[test]
     fn a_txt_file_comes_to_what_a_naive_reader_finds(bytes in bytes(), cuts in cuts()) {
