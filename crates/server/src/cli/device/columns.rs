@@ -1,0 +1,126 @@
+//! Columns: which of the known ones a file has, and where, by its header.
+
+use csv::ByteRecord;
+
+use crate::cli::failure::Failure;
+
+/// A column an import knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    Token,
+    Account,
+    AccountType,
+    Channel,
+    ChannelToken,
+    Environment,
+}
+
+/// Every known column with its name in a header.
+const KNOWN: [(&str, Column); 6] = [
+    ("token", Column::Token),
+    ("account", Column::Account),
+    ("account_type", Column::AccountType),
+    ("channel", Column::Channel),
+    ("channel_token", Column::ChannelToken),
+    ("environment", Column::Environment),
+];
+
+/// Where each column stands.
+#[derive(Debug, Clone)]
+pub(super) struct Columns {
+    places: [Option<usize>; KNOWN.len()],
+    /// Of the header.
+    pub(super) count: usize,
+}
+
+impl Columns {
+    /// Reads a header. Case and blanks around a name do not matter.
+    pub(super) fn parse(header: &ByteRecord) -> Result<Self, Failure> {
+        let known = || KNOWN.map(|(name, _)| name).join(", ");
+        let mut columns = Self { places: [None; KNOWN.len()], count: header.len() };
+        for (place, name) in header.iter().enumerate() {
+            let name = String::from_utf8_lossy(name).trim().to_ascii_lowercase();
+            let Some((_, column)) = KNOWN.into_iter().find(|(known, _)| *known == name) else {
+                let excerpt: String = name.chars().take(40).flat_map(char::escape_debug).collect();
+                return Err(Failure::new(format!(
+                    "the first line names a column \"{excerpt}\", which an import does not know"
+                ))
+                .hint(format!("the first line is a header, with any of: {}; separated by commas", known())));
+            };
+            if columns.places[column as usize].replace(place).is_some() {
+                return Err(Failure::new(format!("the first line names the column \"{name}\" twice")));
+            }
+        }
+        if columns.count == 0 {
+            return Err(
+                Failure::new("the file is empty").hint(format!("its first line is a header, with any of: {}", known()))
+            );
+        }
+        for (needed, by) in [
+            (Column::Account, Column::AccountType),
+            (Column::Channel, Column::ChannelToken),
+            (Column::ChannelToken, Column::Channel),
+        ] {
+            if columns.has(by) && !columns.has(needed) {
+                let (by, needed) = (KNOWN[by as usize].0, KNOWN[needed as usize].0);
+                return Err(Failure::new(format!("the column \"{by}\" means nothing without a column \"{needed}\"")));
+            }
+        }
+        Ok(columns)
+    }
+
+    /// Whether the file has this column.
+    pub(super) fn has(&self, column: Column) -> bool {
+        self.place(column).is_some()
+    }
+
+    /// Where this column stands.
+    pub(super) fn place(&self, column: Column) -> Option<usize> {
+        self.places[column as usize]
+    }
+
+    /// What stands in this column, without the blanks around it; `None` where that is nothing.
+    pub(super) fn value<'a>(&self, record: &'a ByteRecord, column: Column) -> Option<&'a [u8]> {
+        let value = record.get(self.place(column)?)?.trim_ascii();
+        (!value.is_empty()).then_some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(header: &[&str]) -> String {
+        match Columns::parse(&ByteRecord::from(header.to_vec())) {
+            Err(Failure::Told { text, hint }) => format!("{text} | {}", hint.unwrap_or_default()),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_column_is_found_by_its_number_in_the_list() {
+        for (number, (_, column)) in KNOWN.into_iter().enumerate() {
+            assert_eq!(column as usize, number);
+        }
+    }
+
+    #[test]
+    fn columns_stand_in_any_order_and_case() {
+        let columns = Columns::parse(&ByteRecord::from(vec![" Account ", "TOKEN"])).unwrap();
+        assert_eq!(columns.place(Column::Token), Some(1));
+        let record = ByteRecord::from(vec![" a b ", "  "]);
+        assert_eq!(columns.value(&record, Column::Account), Some(&b"a b"[..]));
+        assert_eq!(columns.value(&record, Column::Token), None);
+        assert_eq!(columns.value(&record, Column::Channel), None);
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_meant_is_named() {
+        assert!(says(&["token", "e-mail"]).contains("\"e-mail\""));
+        assert!(says(&["token;account"]).contains("separated by commas"));
+        assert!(says(&["token", "token"]).contains("twice"));
+        assert!(says(&[]).contains("empty"));
+        assert!(says(&["token", "account_type"]).contains("without a column \"account\""));
+        assert!(says(&["channel"]).contains("without a column \"channel_token\""));
+    }
+}

@@ -1,0 +1,159 @@
+//! Row: one line of an import, checked.
+
+use csv::ByteRecord;
+use pigeonloft_model::account::{NotAName, NotAnAccountType};
+use pigeonloft_model::ids::NotAToken;
+use pigeonloft_model::{Account, AccountType, Channel, Environment, Token};
+use pigeonloft_store::AccountKey;
+
+use super::columns::{Column, Columns};
+
+/// Characters of a token on a vendor's channel at most; theirs have some hundred.
+const CHANNEL_TOKEN_CHARS_MAX: usize = 4096;
+
+/// A line that is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Row {
+    /// `None`: one is to be issued.
+    pub(super) token: Option<Token>,
+    pub(super) account: Option<AccountKey>,
+    pub(super) channel: Option<(String, String)>,
+    pub(super) environment: Environment,
+}
+
+/// Why a line cannot be imported.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadRow {
+    #[error("{found} values, the header has {columns}")]
+    Values { found: usize, columns: usize },
+    #[error("{0}")]
+    Token(#[from] NotAToken),
+    #[error("no token, and without --out an issued one would be lost")]
+    NoToken,
+    #[error("{0}")]
+    Account(#[from] NotAName),
+    #[error("an account_type is a number: 0-16 or 991-1015")]
+    AccountTypeNotANumber,
+    #[error("{0}")]
+    AccountType(#[from] NotAnAccountType),
+    #[error("an account_type without an account")]
+    TypeAlone,
+    #[error("no such channel; those of vendors are apns, fcm, webpush, hw, xm, mz, vivo, oppo and honor")]
+    Channel,
+    #[error("a channel and its channel_token go together, and one is missing")]
+    HalfAChannel,
+    #[error("a channel_token has at most {CHANNEL_TOKEN_CHARS_MAX} characters, all of them visible ASCII")]
+    ChannelToken,
+    #[error("an environment is product or dev")]
+    Environment,
+    #[error("not UTF-8")]
+    NotUtf8,
+}
+
+/// Reads a line; `issue`: whether a token can be issued where it has none.
+pub(super) fn read(columns: &Columns, record: &ByteRecord, issue: bool) -> Result<Row, BadRow> {
+    if record.len() != columns.count {
+        return Err(BadRow::Values { found: record.len(), columns: columns.count });
+    }
+    let text = |column| match columns.value(record, column) {
+        None => Ok(None),
+        Some(bytes) => std::str::from_utf8(bytes).map(Some).map_err(|_| BadRow::NotUtf8),
+    };
+    let token = text(Column::Token)?.map(str::parse::<Token>).transpose()?;
+    if token.is_none() && !issue {
+        return Err(BadRow::NoToken);
+    }
+    Ok(Row {
+        token,
+        account: account(text(Column::Account)?, text(Column::AccountType)?)?,
+        channel: channel(text(Column::Channel)?, text(Column::ChannelToken)?)?,
+        environment: match text(Column::Environment)? {
+            None | Some("product") => Environment::Product,
+            Some("dev") => Environment::Dev,
+            Some(_) => return Err(BadRow::Environment),
+        },
+    })
+}
+
+fn account(name: Option<&str>, kind: Option<&str>) -> Result<Option<AccountKey>, BadRow> {
+    let kind = match kind {
+        None => AccountType::default(),
+        Some(text) => AccountType::try_from(text.parse::<u32>().map_err(|_| BadRow::AccountTypeNotANumber)?)?,
+    };
+    match name {
+        Some(name) => Ok(Some(AccountKey { account_type: kind.code(), name: Account::name(name)?.to_owned() })),
+        // A column that says the same on every line may say it here, too.
+        None if kind == AccountType::default() => Ok(None),
+        None => Err(BadRow::TypeAlone),
+    }
+}
+
+fn channel(name: Option<&str>, token: Option<&str>) -> Result<Option<(String, String)>, BadRow> {
+    match (name, token) {
+        (None, None) => Ok(None),
+        (Some(name), Some(token)) => {
+            // Every device has the own channel, and none a token on it beside its own.
+            let channel: Channel =
+                name.parse().ok().filter(|channel| *channel != Channel::Xg).ok_or(BadRow::Channel)?;
+            if token.len() > CHANNEL_TOKEN_CHARS_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(BadRow::ChannelToken);
+            }
+            Ok(Some((channel.to_string(), token.to_owned())))
+        }
+        _ => Err(BadRow::HalfAChannel),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef0123";
+
+    fn row(header: &[&str], values: &[&str]) -> Result<Row, BadRow> {
+        let columns = Columns::parse(&ByteRecord::from(header.to_vec())).unwrap();
+        read(&columns, &ByteRecord::from(values.to_vec()), true)
+    }
+
+    #[test]
+    fn a_full_line_is_read() {
+        let header = ["token", "account", "account_type", "channel", "channel_token", "environment"];
+        let row = row(&header, &[TOKEN, "张三", "1005", "apns", "abc", "dev"]).unwrap();
+        assert_eq!(row.token.unwrap().as_str(), TOKEN);
+        assert_eq!(row.account, Some(AccountKey { account_type: 1005, name: "张三".into() }));
+        assert_eq!(row.channel, Some(("apns".into(), "abc".into())));
+        assert_eq!(row.environment, Environment::Dev);
+    }
+
+    #[test]
+    fn what_is_empty_is_not_there() {
+        let row = row(&["token", "account", "environment"], &["", " ", ""]).unwrap();
+        assert_eq!(row, Row { token: None, account: None, channel: None, environment: Environment::Product });
+    }
+
+    #[test]
+    fn each_wrong_value_has_its_reason() {
+        let pair = ["channel", "channel_token"];
+        let typed = ["account", "account_type"];
+        for (result, reason) in [
+            (row(&["token"], &["abc"]), BadRow::Token(NotAToken::Length(3))),
+            (row(&["token"], &[TOKEN, "x"]), BadRow::Values { found: 2, columns: 1 }),
+            (row(&["account"], &["a"]), BadRow::Account(NotAName::Length(1))),
+            (row(&typed, &["ann", "x"]), BadRow::AccountTypeNotANumber),
+            (row(&typed, &["ann", "17"]), BadRow::AccountType(NotAnAccountType(17))),
+            (row(&typed, &["", "5"]), BadRow::TypeAlone),
+            (row(&pair, &["xg", "t"]), BadRow::Channel),
+            (row(&pair, &["pigeon", "t"]), BadRow::Channel),
+            (row(&pair, &["fcm", ""]), BadRow::HalfAChannel),
+            (row(&pair, &["fcm", "a b"]), BadRow::ChannelToken),
+            (row(&["environment"], &["test"]), BadRow::Environment),
+        ] {
+            assert_eq!(result, Err(reason));
+        }
+        let columns = Columns::parse(&ByteRecord::from(vec!["account"])).unwrap();
+        let latin1 = ByteRecord::from(vec![&b"caf\xe9"[..]]);
+        assert_eq!(read(&columns, &latin1, true), Err(BadRow::NotUtf8));
+        let nameless = ByteRecord::from(vec!["ann"]);
+        assert_eq!(read(&columns, &nameless, false), Err(BadRow::NoToken));
+    }
+}

@@ -1,0 +1,5 @@
+//! `pigeonloft`, the binary.
+
+fn main() -> std::process::ExitCode {
+    pigeonloft_server::cli::main()
+}
