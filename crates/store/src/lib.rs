@@ -32,7 +32,7 @@ pub use packages::{NewPackage, Package, Removed};
 pub use pushes::{Counts, NewPush, Push, PushFilter, Started};
 pub use readers::Reader;
 pub use recipients::{Batch, Recipient};
-pub use writer::{Permit, Tx, Written};
+pub use writer::{Permit, Tx, WriterStats, Written};
 
 use readers::Readers;
 use writer::Writer;

@@ -297,6 +297,18 @@ impl Store {
         .await
     }
 
+    /// Since when the oldest push that is due and not finished has been due, unix seconds.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn oldest_due(&self, now: i64) -> Result<Option<i64>> {
+        self.read(move |connection| {
+            let sql = "SELECT min(start_at_s) FROM push WHERE finished_at IS NULL AND start_at_s <= ?1";
+            Ok(connection.prepare_cached(sql)?.query_row([now], |row| row.get(0))?)
+        })
+        .await
+    }
+
     /// Marks a push as started. `None` if it is finished already.
     ///
     /// # Errors

@@ -6,6 +6,8 @@
 //! first out: a write that was queued later sees, and is ordered after, every earlier one.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -82,9 +84,21 @@ impl Permit<'_> {
     }
 }
 
+/// What the writer did since the program began. Each only grows.
+#[derive(Debug, Default)]
+pub struct WriterStats {
+    /// Groups committed.
+    pub groups: AtomicU64,
+    /// Writes in all groups, those that failed by themselves included.
+    pub writes: AtomicU64,
+    /// Groups of which nothing was kept: the disk is full or failing.
+    pub failed_groups: AtomicU64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
+    stats: Arc<WriterStats>,
 }
 
 impl std::fmt::Debug for dyn Job {
@@ -96,11 +110,13 @@ impl std::fmt::Debug for dyn Job {
 impl Writer {
     pub(crate) fn start(connection: Connection) -> Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE);
+        let stats = Arc::new(WriterStats::default());
+        let counted = Arc::clone(&stats);
         std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || write_groups(&connection, jobs))
+            .spawn(move || write_groups(&connection, jobs, &counted))
             .map_err(|_| Error::Closed)?;
-        Ok(Self { queue })
+        Ok(Self { queue, stats })
     }
 
     async fn permit(&self) -> Result<Permit<'_>> {
@@ -128,16 +144,27 @@ impl crate::Store {
     pub async fn permit(&self) -> Result<Permit<'_>> {
         self.writer.permit().await
     }
+
+    /// What the writer did.
+    #[must_use]
+    pub fn writer_stats(&self) -> &WriterStats {
+        &self.writer.stats
+    }
 }
 
-fn write_groups(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>) {
+fn write_groups(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, stats: &WriterStats) {
     while let Some(first) = jobs.blocking_recv() {
-        write_group(connection, first, &mut jobs);
+        write_group(connection, first, &mut jobs, stats);
     }
     tracing::debug!("the store's writer ends: nobody holds the store any more");
 }
 
-fn write_group(connection: &Connection, first: Box<dyn Job>, jobs: &mut mpsc::Receiver<Box<dyn Job>>) {
+fn write_group(
+    connection: &Connection,
+    first: Box<dyn Job>,
+    jobs: &mut mpsc::Receiver<Box<dyn Job>>,
+    stats: &WriterStats,
+) {
     let mut done = Vec::new();
     let begun = Instant::now();
     let mut failure = connection.execute_batch("BEGIN IMMEDIATE").err().map(|error| error.to_string());
@@ -153,6 +180,10 @@ fn write_group(connection: &Connection, first: Box<dyn Job>, jobs: &mut mpsc::Re
     if failure.is_none() {
         failure = connection.execute_batch("COMMIT").err().map(|error| error.to_string());
     }
+    // Counted before anybody is answered, so that who was answered finds it counted.
+    let group = if failure.is_some() { &stats.failed_groups } else { &stats.groups };
+    group.fetch_add(1, Ordering::Relaxed);
+    stats.writes.fetch_add(done.len() as u64, Ordering::Relaxed);
     if let Some(reason) = &failure {
         tracing::error!(reason, writes = done.len(), "a group of writes was not committed");
         if !connection.is_autocommit()
