@@ -224,7 +224,7 @@ impl Batch {
 
     /// The rows in order, without allocating.
     pub fn iter(&self) -> Rows<'_> {
-        Rows(self.text.split_terminator('\n'))
+        Rows(&self.text)
     }
 }
 
@@ -239,13 +239,16 @@ impl<'a> IntoIterator for &'a Batch {
 
 /// Iterator over the rows of a [`Batch`].
 #[derive(Debug, Clone)]
-pub struct Rows<'a>(std::str::SplitTerminator<'a, char>);
+pub struct Rows<'a>(&'a str);
 
 impl<'a> Iterator for Rows<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
-        self.0.next()
+        let end = memchr::memchr(b'\n', self.0.as_bytes())?;
+        let row = &self.0[..end];
+        self.0 = &self.0[end + 1..];
+        Some(row)
     }
 }
 
@@ -261,7 +264,7 @@ pub fn verify(path: &Path) -> Result<u64, ReadError> {
         let offset = reader.index[block].0;
         let text = std::str::from_utf8(&reader.raw).map_err(io::Error::other)?;
         let mut before = last.as_deref();
-        for row in text.split_terminator('\n') {
+        for row in Rows(text) {
             if before.is_some_and(|before| before >= row) {
                 return Err(ReadError::Damaged { what: "rows are out of order", offset });
             }

@@ -141,3 +141,64 @@ pub(super) fn key(row: &[u8]) -> u64 {
 fn shared_prefix(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Sorts with an arena smaller than a real one may be.
+    fn sorted_in(memory: usize, rows: &[Vec<u8>]) -> (Vec<Vec<u8>>, usize) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut sorter = Sorter { memory, ..Sorter::new(dir.path(), memory) };
+        for row in rows {
+            sorter.push(row).unwrap();
+        }
+        let levels = sorter.levels.len();
+        let mut out = Vec::new();
+        sorter
+            .finish(|row| {
+                out.push(row.to_vec());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        (out, levels)
+    }
+
+    fn distinct(rows: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        rows.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Rows that share prefixes of all lengths, around the eight bytes of a key.
+    fn row() -> impl Strategy<Value = Vec<u8>> {
+        ("(user_|)(00000|)", "[a-c\u{540d}]{1,12}").prop_map(|(a, b)| (a + &b).into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn many_runs_merge_to_the_distinct_rows_in_order(
+            rows in prop::collection::vec(row(), 0..400),
+            memory in 40usize..4000,
+        ) {
+            prop_assert_eq!(sorted_in(memory, &rows).0, distinct(&rows));
+        }
+    }
+
+    #[test]
+    fn more_runs_than_are_merged_at_a_time_are_merged_in_levels() {
+        // One row a run; 32 × 32 of them make a run of the third level, and every level has some left.
+        let rows: Vec<_> = (0..32 * 32 + 40u32).map(|n| format!("{:04}", n * 7919 % 1000).into_bytes()).collect();
+        let (out, levels) = sorted_in(20, &rows);
+        assert_eq!((out, levels), (distinct(&rows), 3));
+    }
+
+    #[test]
+    fn a_row_larger_than_the_arena_is_sorted_all_the_same() {
+        let rows = [vec![b'b'; 300], vec![b'a'; 400], vec![b'b'; 300]];
+        assert_eq!(sorted_in(64, &rows).0, distinct(&rows));
+    }
+}

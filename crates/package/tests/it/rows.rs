@@ -1,6 +1,6 @@
 //! The row readers against naive ones, on arbitrary bytes and arbitrary chunk borders.
 
-use crate::support::{Naive, files, head_is_refused, rows, take};
+use crate::support::{Naive, files, folder, head_is_refused, rows, take};
 use pigeonloft_package::{BadRows, IntakeError, Limits, Refusal, verify};
 use proptest::prelude::*;
 
@@ -101,7 +101,7 @@ fn naive_csv(bytes: &[u8]) -> Option<Naive> {
 
 /// Everything that must hold of one file, whatever it is.
 fn law(name: &str, bytes: &[u8], cuts: &[usize], naive: Option<Naive>) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = folder();
     let outcome = take(dir.path(), name, bytes, cuts, Limits::default(), BadRows::Skip);
     if bytes.is_empty() {
         assert!(matches!(outcome, Err(IntakeError::Refused(Refusal::Empty))));
@@ -166,7 +166,7 @@ proptest! {
 
     #[test]
     fn where_a_file_is_torn_changes_nothing(bytes in bytes(), cuts in cuts()) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = folder();
         for name in ["list.txt", "list.csv", "list"] {
             let [whole, torn] = [&[][..], &cuts].map(|cuts| {
                 take(dir.path(), name, &bytes, cuts, Limits::default(), BadRows::Skip)

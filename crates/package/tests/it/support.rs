@@ -78,6 +78,11 @@ pub(crate) fn head_is_refused(bytes: &[u8]) -> bool {
         || many(even) && odd == 0
 }
 
+/// A folder in memory where the system has one: nothing here asks whether syncing works, and thousands of cases wait for it.
+pub(crate) fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// Takes `bytes` in, torn at `cuts`, and publishes them.
 pub(crate) fn take(
     dir: &Path,
