@@ -1,1 +1,22 @@
-//! server
+//! Pigeonloft, the program: configuration, network, API, dispatch and command line.
+//!
+//! ```text
+//! net ─ api ─┬─ upload ── package files ─┐
+//!            ├─ push ─────────────────── store ── dispatch ── channels
+//!            └─ devices, statistics ─────┘            desk ──┘
+//! ```
+
+pub mod api;
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod desk;
+pub mod dispatch;
+pub mod housekeeping;
+pub mod loft;
+pub mod metrics;
+pub mod multipart;
+pub mod net;
+pub mod packages;
+pub mod recorder;
+pub mod serve;

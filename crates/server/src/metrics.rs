@@ -6,7 +6,7 @@
 
 pub mod scrape;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -46,6 +46,7 @@ struct Route {
 /// The counters of a running server.
 #[derive(Debug)]
 pub struct Metrics {
+    started: SystemTime,
     registry: Registry,
     uploads: Family<Labels<1>, Counter>,
     upload_rows: Counter,
@@ -88,6 +89,7 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let mut metrics = Self {
+            started: SystemTime::now(),
             registry: Registry::with_prefix("pigeonloft"),
             uploads: Family::default(),
             upload_rows: Counter::default(),
@@ -153,6 +155,12 @@ impl Metrics {
             "Changed certificate files read, by result",
             self.certificate_reloads.clone(),
         );
+    }
+
+    /// When the counting, and with it the server, began.
+    #[must_use]
+    pub fn started(&self) -> SystemTime {
+        self.started
     }
 
     /// Everything as OpenMetrics text, together with what was looked up just now.
@@ -221,7 +229,7 @@ impl Metrics {
         self.certificate_reloads.get_or_create(&[("result", result)]).inc();
     }
 
-    /// The counters of one listener: `http`, `https`, `mqtt`, `mqtts`, or `websocket`.
+    /// The counters of one listener: `http`, `https`, `mqtt` or `mqtts`. MQTT over WebSocket counts as what it came in by.
     #[must_use]
     pub fn listener(&self, listener: &'static str) -> Listener {
         let name = [("listener", listener)];

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use pigeonloft_channels::xg::Stats;
+use pigeonloft_store::WriterStats;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
@@ -16,6 +17,8 @@ pub struct Scrape {
     pub devices: Devices,
     /// The database; `None`: it does not answer.
     pub database: Option<Database>,
+    /// What its writer did.
+    pub writer: Writer,
     /// Bytes on disk of the database and its log.
     pub database_bytes: u64,
     /// The disk of the data folder.
@@ -51,6 +54,25 @@ impl From<&Stats> for Devices {
             malformed: stats.malformed.load(Ordering::Relaxed),
             taken_over: stats.taken_over.load(Ordering::Relaxed),
             timed_out: stats.timed_out.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// What the writer of the database did since the start.
+#[derive(Debug, Default, Clone, Copy)]
+#[expect(missing_docs, reason = "each is documented at the store's `WriterStats`, which this is a copy of")]
+pub struct Writer {
+    pub groups: u64,
+    pub writes: u64,
+    pub failed_groups: u64,
+}
+
+impl From<&WriterStats> for Writer {
+    fn from(stats: &WriterStats) -> Self {
+        Self {
+            groups: stats.groups.load(Ordering::Relaxed),
+            writes: stats.writes.load(Ordering::Relaxed),
+            failed_groups: stats.failed_groups.load(Ordering::Relaxed),
         }
     }
 }
@@ -143,6 +165,13 @@ impl Scrape {
     fn register_store(&self, to: &mut Registry) {
         to.register("database_up", "Whether the database answers", gauge(self.database.is_some().into()));
         to.register("database_bytes", "Bytes on disk of the database and its log", gauge(self.database_bytes));
+        for (name, help, value) in [
+            ("store_commits", "Groups of writes committed", self.writer.groups),
+            ("store_writes", "Writes in them", self.writer.writes),
+            ("store_failures", "Groups of writes of which nothing was kept", self.writer.failed_groups),
+        ] {
+            to.register(name, help, ConstCounter::new(value));
+        }
         if let Some(database) = self.database {
             to.register("inbox_messages", "Messages that wait for their devices", gauge(database.inbox));
             to.register("pushes_unfinished", "Pushes not finished, due or not", gauge(database.unfinished));

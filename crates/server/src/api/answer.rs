@@ -1,0 +1,89 @@
+//! Answers in the two styles of the v3 API, and in the usual one of ours.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pigeonloft_model::{Fault, RetCode};
+use serde_json::{Map, Value, json};
+
+/// How an endpoint spells code and text. Each keeps its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// `retCode` and `errMsg`: upload, account query, statistics.
+    Camel,
+    /// `ret_code` and `err_msg`: push, account operations.
+    Snake,
+}
+
+/// What a v3 call answers: members beside code and text, and a code other than 0 where a batch failed in part.
+#[derive(Debug, Default)]
+pub struct Answer {
+    code: Option<RetCode>,
+    text: String,
+    members: Map<String, Value>,
+}
+
+impl Answer {
+    /// Success, with these members.
+    #[must_use]
+    pub fn with(members: Value) -> Self {
+        let members = match members {
+            Value::Object(members) => members,
+            _ => Map::new(),
+        };
+        Self { members, ..Self::default() }
+    }
+
+    /// The same members under another code: a batch that failed in part or wholly.
+    #[must_use]
+    pub fn under(mut self, code: RetCode, text: impl Into<String>) -> Self {
+        self.code = Some(code);
+        self.text = text.into();
+        self
+    }
+}
+
+/// The answer to a v3 call. Always status 200: published clients drop the body of any other.
+pub fn v3(style: Style, result: Result<Answer, Fault>) -> Response {
+    let (code, text, members) = match result {
+        Ok(answer) => (answer.code.map_or(0, RetCode::code), answer.text, answer.members),
+        Err(fault) => {
+            tracing::debug!(code = fault.code.code(), text = fault.text, "call refused");
+            (fault.code.code(), fault.text, Map::new())
+        }
+    };
+    let (code_name, text_name) = match style {
+        Style::Camel => ("retCode", "errMsg"),
+        Style::Snake => ("ret_code", "err_msg"),
+    };
+    let mut body = json!({ code_name: code, text_name: text });
+    if let Some(body) = body.as_object_mut() {
+        body.extend(members);
+    }
+    Json(body).into_response()
+}
+
+/// An error of our own API: problem+json (RFC 9457) with a status that says what kind it is.
+pub fn problem(fault: &Fault) -> Response {
+    let status = match fault.code {
+        RetCode::Unauthenticated | RetCode::UnknownApp => StatusCode::UNAUTHORIZED,
+        RetCode::NoSuchPush | RetCode::NotFound | RetCode::NoTarget => StatusCode::NOT_FOUND,
+        RetCode::TooFast => StatusCode::TOO_MANY_REQUESTS,
+        RetCode::RepeatedPush => StatusCode::CONFLICT,
+        RetCode::Internal => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    problem_with(status, &fault.text)
+}
+
+/// An error of our own API with this status.
+pub fn problem_with(status: StatusCode, detail: &str) -> Response {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        let scheme = header::HeaderValue::from_static("Basic realm=\"pigeonloft\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    }
+    response
+}

@@ -1,0 +1,148 @@
+//! `POST /v3/push/app`: a push is checked, made durable, and answered; dispatch does the rest.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pigeonloft_model::payload::Payload;
+use pigeonloft_model::{Audience, Fault, Push, PushId, RetCode, UploadId};
+use pigeonloft_store::{App, NewPush, Package};
+use serde_json::json;
+
+use crate::api::answer::Answer;
+use crate::auth::internal;
+use crate::loft::{Loft, unix_seconds};
+
+pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<Answer, Fault> {
+    let now = unix_seconds();
+    let mut push = Push::parse(&body, app.platform, now, loft.config.push.utc_offset)?;
+    let unknown = leave_unknown_tokens_out(&loft, &app, &mut push).await?;
+    let audience_rows = check_audience(&loft, &app, &push).await?;
+    let is_package_push = push.audience.package().is_some();
+    if is_package_push && !loft.take_package_push_turn(app.access_id) {
+        return Err(Fault::new(
+            RetCode::TooFast,
+            "this app pushed to a package less than a second ago: one such push a second is taken, repeat this one",
+        ));
+    }
+    let accepted = accept(&loft, &app, &push, now, audience_rows).await;
+    if accepted.is_err() && is_package_push {
+        loft.give_back_package_push_turn(app.access_id);
+    }
+    let push_id = accepted?;
+    loft.metrics.push_accepted(push.audience.kind().as_str());
+    tracing::info!(%push_id, access_id = %app.access_id, kind = %push.audience.kind(), audience_rows, "push accepted");
+    Ok(Answer::with(json!({
+        "seq": push.seq,
+        "push_id": push_id.to_string(),
+        "environment": push.environment,
+        "result": "",
+        "invalid_targe_list": unknown,
+    })))
+}
+
+async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, audience_rows: u64) -> Result<PushId, Fault> {
+    let start_at = push.send_at.unwrap_or(now);
+    let expire_at = push.expire.deadline(start_at);
+    let new = NewPush {
+        access_id: app.access_id,
+        request: push.to_stored(),
+        upload_id: push.audience.package(),
+        audience_rows,
+        start_at,
+        expire_at,
+    };
+    let template = {
+        let push = push.clone();
+        move |push_id| Payload::new(push_id, &push, start_at, expire_at).as_stored().to_owned()
+    };
+    let push_id = loft.store.add_push(new, template).await.map_err(|error| internal(&error))?;
+    loft.due.notify_one();
+    push_id.ok_or_else(|| no_package(push.audience.package()))
+}
+
+/// Tokens no device has: refused, or with `ignore_invalid_token` left out and answered.
+async fn leave_unknown_tokens_out(loft: &Loft, app: &App, push: &mut Push) -> Result<Vec<String>, Fault> {
+    if push.audience.tokens().is_empty() {
+        return Ok(Vec::new());
+    }
+    let tokens = push.audience.tokens().to_vec();
+    let unknown = loft.store.unknown_tokens(app.access_id, tokens).await.map_err(|error| internal(&error))?;
+    if unknown.is_empty() {
+        return Ok(unknown);
+    }
+    if !push.ignore_invalid_token {
+        let first: Vec<String> =
+            unknown.iter().take(10).map(|token| token.chars().take(40).collect::<String>().escape_debug().to_string()).collect();
+        return Err(Fault::new(
+            RetCode::UnknownToken,
+            format!(
+                "{} of the {} tokens are no device of this app, the first: {}; register them, take them out, or send \
+                 ignore_invalid_token 1",
+                unknown.len(),
+                push.audience.tokens().len(),
+                first.join(", ")
+            ),
+        ));
+    }
+    if let Audience::TokenList(tokens) = &mut push.audience {
+        tokens.retain(|token| !unknown.contains(token));
+    }
+    Ok(unknown)
+}
+
+/// Whether the audience can be pushed to, and how many rows it has.
+async fn check_audience(loft: &Loft, app: &App, push: &Push) -> Result<u64, Fault> {
+    match &push.audience {
+        Audience::Account(_) | Audience::AccountList(_) => {
+            let accounts = push.audience.accounts();
+            let keys = accounts.iter().map(|name| pigeonloft_store::AccountKey {
+                account_type: push.account_type.code(),
+                name: name.clone(),
+            });
+            let bound = loft.store.tokens_of_accounts(app.access_id, keys.collect()).await;
+            let bound = bound.map_err(|error| internal(&error))?;
+            if bound.iter().all(|(_, tokens)| tokens.is_empty()) {
+                return Err(Fault::new(
+                    RetCode::NoTarget,
+                    format!(
+                        "no device of this app is bound to {} with account_type {}: bind it first, or check the type",
+                        if accounts.len() == 1 { "the account" } else { "any of the accounts" },
+                        push.account_type.code()
+                    ),
+                ));
+            }
+            Ok(accounts.len() as u64)
+        }
+        Audience::Token(_) | Audience::TokenList(_) => Ok(push.audience.tokens().len() as u64),
+        Audience::AccountPackage(upload_id) => Ok(package(loft, app, *upload_id).await?.details.rows),
+        Audience::TokenPackage(upload_id) => {
+            let package = package(loft, app, *upload_id).await?.details;
+            match package.first_not_token {
+                None => Ok(package.rows),
+                Some(first) => Err(Fault::invalid(
+                    "upload_id",
+                    format!(
+                        "package {upload_id} (\"{}\") is no package of tokens: {} of its rows do not have 36 \
+                         characters, the first: {first}; push it with audience_type package_account_push, or upload \
+                         a file of tokens",
+                        package.file_name.escape_debug(),
+                        package.not_tokens
+                    ),
+                )),
+            }
+        }
+    }
+}
+
+async fn package(loft: &Loft, app: &App, upload_id: UploadId) -> Result<Package, Fault> {
+    let found = loft.store.package(app.access_id, upload_id).await.map_err(|error| internal(&error))?;
+    found.ok_or_else(|| no_package(Some(upload_id)))
+}
+
+fn no_package(upload_id: Option<UploadId>) -> Fault {
+    let upload_id = upload_id.map(|id| id.to_string()).unwrap_or_default();
+    Fault::new(
+        RetCode::NoTarget,
+        format!("this app has no package with upload_id {upload_id}: upload the file, and use the uploadId answered"),
+    )
+}

@@ -1,0 +1,268 @@
+//! Config: every setting of the server, from the embedded default file, the user's file, the environment and the
+//! command line, later ones first. The default file is the reference: a key that is not in it does not exist.
+
+use std::path::PathBuf;
+
+use config::{Environment, File, FileFormat};
+use pigeonloft_model::Zone;
+use serde::Deserialize;
+
+/// The default file, as `pigeonloft config` prints it.
+pub const DEFAULT: &str = include_str!("default.toml");
+
+/// Settings of a server. What each means, and its default, stands in the default file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub http: Http,
+    pub mqtt: Mqtt,
+    pub tls: Tls,
+    pub auth: Auth,
+    pub package: Package,
+    pub push: Push,
+    pub log: Log,
+    pub shutdown: Shutdown,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Http {
+    pub listen: String,
+    pub tls_listen: String,
+    pub service_access_point: String,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    pub header_timeout_s: u64,
+    pub body_idle_timeout_s: u64,
+    pub json_bytes: usize,
+}
+
+/// `[mqtt]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Mqtt {
+    pub listen: String,
+    pub tls_listen: String,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    pub connect_timeout_s: u64,
+    pub keep_alive_max_s: u16,
+    pub packet_bytes: usize,
+    pub window: u16,
+    pub write_stall_s: u64,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub reload_s: u64,
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Auth {
+    pub timestamp_tolerance_s: u64,
+}
+
+/// `[package]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Package {
+    pub file_bytes: u64,
+    pub expanded_bytes: u64,
+    pub uploads_at_once: usize,
+    pub sort_memory_bytes: usize,
+    pub unused_days: u32,
+}
+
+/// `[push]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Push {
+    #[serde(deserialize_with = "zone")]
+    pub utc_offset: Zone,
+    pub batch_rows: usize,
+    pub batches_in_flight: usize,
+    pub running: usize,
+    pub ack_wait_ms: u64,
+    pub scan_ms: u64,
+    pub recipients_days: u32,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Log {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// `[shutdown]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Shutdown {
+    pub grace_s: u64,
+}
+
+/// The settings are wrong: which one, and why.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or a variable does not say what it should.
+    #[error("configuration: {0}\nhint: `pigeonloft config` prints every key with its default")]
+    Read(#[from] config::ConfigError),
+    /// A value is out of range.
+    #[error("configuration: {key} is {value}, it must be {must}")]
+    Range {
+        /// The key.
+        key: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What it may be set to.
+        must: &'static str,
+    },
+}
+
+/// What the command line overrides.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--data-dir`
+    pub data_dir: Option<PathBuf>,
+    /// `--listen`
+    pub listen: Option<String>,
+    /// `--mqtt-listen`
+    pub mqtt_listen: Option<String>,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// The file cannot be read, a key is unknown or a value is of the wrong kind or out of range.
+    pub fn load(file: Option<PathBuf>, overrides: &Overrides) -> Result<Self, Error> {
+        let mut builder = config::Config::builder().add_source(File::from_str(DEFAULT, FileFormat::Toml));
+        if let Some(file) = file {
+            builder = builder.add_source(File::from(file).format(FileFormat::Toml));
+        }
+        let environment =
+            Environment::with_prefix("PIGEONLOFT").prefix_separator("_").separator("__").try_parsing(true);
+        let data_dir = overrides.data_dir.as_ref().map(|dir| dir.display().to_string());
+        let config: Self = builder
+            .add_source(environment)
+            .set_override_option("data_dir", data_dir)?
+            .set_override_option("http.listen", overrides.listen.clone())?
+            .set_override_option("mqtt.listen", overrides.mqtt_listen.clone())?
+            .build()?
+            .try_deserialize()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let at_least_one = [
+            ("http.connections", self.http.connections),
+            ("http.connections_per_address", self.http.connections_per_address),
+            ("mqtt.connections", self.mqtt.connections),
+            ("mqtt.connections_per_address", self.mqtt.connections_per_address),
+            ("mqtt.window", usize::from(self.mqtt.window)),
+            ("package.uploads_at_once", self.package.uploads_at_once),
+            ("push.batches_in_flight", self.push.batches_in_flight),
+            ("push.running", self.push.running),
+        ];
+        for (key, value) in at_least_one {
+            if value == 0 {
+                return Err(Error::Range { key, value: "0".into(), must: "at least 1" });
+            }
+        }
+        let ranges: [(_, i64, _, _); 3] = [
+            ("push.batch_rows", self.push.batch_rows as i64, 1..=100_000, "from 1 to 100000"),
+            ("package.sort_memory_bytes", self.package.sort_memory_bytes as i64, 65_536..=1 << 32, "from 65536 to 4294967296"),
+            ("push.scan_ms", self.push.scan_ms as i64, 10..=60_000, "from 10 to 60000"),
+        ];
+        for (key, value, range, must) in ranges {
+            if !range.contains(&value) {
+                return Err(Error::Range { key, value: value.to_string(), must });
+            }
+        }
+        if self.tls.certificate.as_os_str().is_empty() != self.tls.key.as_os_str().is_empty() {
+            return Err(Error::Range {
+                key: "tls",
+                value: "half set".into(),
+                must: "both a certificate and a key, or neither",
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether a certificate is configured.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        !self.tls.certificate.as_os_str().is_empty()
+    }
+
+    /// The folder of package files.
+    #[must_use]
+    pub fn packages_dir(&self) -> PathBuf {
+        self.data_dir.join("packages")
+    }
+}
+
+fn zone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Zone, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_file_sets_every_key() {
+        let config = Config::load(None, &Overrides::default()).unwrap();
+        assert_eq!(config.http.listen, "127.0.0.1:8080");
+        assert_eq!(config.package.file_bytes, 100 << 20);
+        assert!(!config.has_tls());
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_value_out_of_range_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let says = |text: &str| {
+            let file = dir.path().join("pigeonloft.toml");
+            std::fs::write(&file, text).unwrap();
+            Config::load(Some(file), &Overrides::default()).unwrap_err().to_string()
+        };
+        assert!(says("[http]\nlisten_on = 1").contains("listen_on"));
+        assert!(says("[push]\nbatch_rows = 0").contains("push.batch_rows is 0"));
+        assert!(says("[tls]\nkey = \"k\"").contains("both a certificate and a key"));
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        let overrides = Overrides { listen: Some("[::1]:9".into()), ..Overrides::default() };
+        assert_eq!(Config::load(None, &overrides).unwrap().http.listen, "[::1]:9");
+    }
+}

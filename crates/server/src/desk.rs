@@ -1,0 +1,94 @@
+//! The front desk: what the own channel asks of the server, answered from the store.
+
+use bytes::Bytes;
+use pigeonloft_channels::xg::{Desk, Login, Outgoing, Refused, Unavailable};
+use pigeonloft_model::payload::Payload;
+use pigeonloft_model::{DeviceId, PushId, ReceiptEvent};
+use pigeonloft_store::Store;
+use tokio::sync::oneshot;
+
+use crate::auth;
+use crate::loft::{chain, unix_seconds};
+use crate::recorder::{Report, Reports};
+
+/// Answers the own channel's questions.
+#[derive(Debug)]
+pub struct FrontDesk {
+    store: Store,
+    reports: Reports,
+}
+
+impl FrontDesk {
+    /// A desk over this store, whose reports go to this recorder.
+    #[must_use]
+    pub fn new(store: Store, reports: Reports) -> Self {
+        Self { store, reports }
+    }
+
+    fn report(&self, report: Report) {
+        if self.reports.send(report).is_err() {
+            tracing::debug!("a device reported while the server stops: it will again");
+        }
+    }
+
+    async fn report_durably(&self, report: Report, done: oneshot::Receiver<()>) -> Result<(), Unavailable> {
+        self.report(report);
+        done.await.map_err(|_| Unavailable)
+    }
+}
+
+impl Desk for FrontDesk {
+    async fn admit(&self, login: Login) -> Result<DeviceId, Refused> {
+        let found = self.store.device(login.app, login.token).await.map_err(|error| {
+            tracing::error!(error = chain(&error), "a device could not be looked up");
+            Refused::Unavailable
+        })?;
+        let password = std::str::from_utf8(&login.password.0).map_err(|_| Refused::BadCredentials)?;
+        found
+            .filter(|device| auth::password_fits(password, device.password_hash.as_ref()))
+            .map(|device| device.device)
+            .ok_or(Refused::BadCredentials)
+    }
+
+    async fn opened(&self, device: DeviceId) {
+        let (done, durable) = oneshot::channel();
+        // Stopping: the session will find its inbox unavailable, too.
+        let _ = self.report_durably(Report::Opened { device, done }, durable).await;
+    }
+
+    async fn waiting(&self, device: DeviceId, except: Vec<PushId>, limit: usize) -> Result<Vec<Outgoing>, Unavailable> {
+        let messages = self.store.inbox(device, except, unix_seconds(), limit).await.map_err(|error| {
+            tracing::error!(error = chain(&error), "an inbox could not be read");
+            Unavailable
+        })?;
+        let outgoing = messages.into_iter().filter_map(|message| match Payload::from_stored(message.template) {
+            Ok(payload) => Some(Outgoing {
+                push: message.push_id,
+                payload: Bytes::from(payload.for_device(device)),
+                expires_at: message.expire_at,
+            }),
+            Err(error) => {
+                tracing::error!(push_id = %message.push_id, error = chain(&error), "a stored payload is damaged");
+                None
+            }
+        });
+        Ok(outgoing.collect())
+    }
+
+    fn arrived(&self, device: DeviceId, push: PushId) {
+        self.report(Report::Arrived { device, push });
+    }
+
+    async fn receipt(&self, device: DeviceId, push: PushId, event: ReceiptEvent) -> Result<(), Unavailable> {
+        let (done, durable) = oneshot::channel();
+        self.report_durably(Report::Receipt { device, push, event, done }, durable).await
+    }
+
+    fn closed(&self, device: DeviceId) {
+        tracing::trace!(%device, "session closed");
+    }
+
+    fn now(&self) -> i64 {
+        unix_seconds()
+    }
+}

@@ -1,0 +1,81 @@
+//! Housekeeping: what must end by itself. Messages expire, packages nobody uses go, and what became of single devices
+//! is forgotten after a while. Each round takes small bites, so that it never holds the writer up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::loft::{Loft, chain, unix_millis, unix_seconds};
+use crate::packages::PackageFolder;
+
+/// How often messages are looked at for their expiry.
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+
+/// How many rounds of expiry there are to one of everything else.
+const ROUNDS: u32 = 600;
+
+/// Rows changed in one transaction.
+const BITE: u32 = 2000;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Keeps house until `stop`.
+pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
+    let mut round = 0;
+    loop {
+        let done = async {
+            expire(&loft, &stop).await?;
+            if round == 0 {
+                forget(&loft, &stop).await?;
+                remove_unused_packages(&loft).await?;
+            }
+            Ok::<(), pigeonloft_store::Error>(())
+        };
+        if let Err(error) = done.await {
+            tracing::error!(error = chain(&error), "housekeeping failed: it goes on with the next round");
+        }
+        round = (round + 1) % ROUNDS;
+        tokio::select! {
+            () = tokio::time::sleep(EXPIRE_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn expire(loft: &Loft, stop: &CancellationToken) -> Result<(), pigeonloft_store::Error> {
+    while !stop.is_cancelled() {
+        let expired = loft.store.expire(unix_seconds(), BITE).await?;
+        if expired == 0 {
+            break;
+        }
+        loft.metrics.outcomes("xg", "expired", expired);
+    }
+    Ok(())
+}
+
+async fn forget(loft: &Loft, stop: &CancellationToken) -> Result<(), pigeonloft_store::Error> {
+    let days = loft.config.push.recipients_days;
+    if days == 0 {
+        return Ok(());
+    }
+    let before = unix_millis() - i64::from(days) * DAY_MS;
+    while !stop.is_cancelled() && loft.store.forget_recipients(before, BITE).await? > 0 {}
+    Ok(())
+}
+
+async fn remove_unused_packages(loft: &Loft) -> Result<(), pigeonloft_store::Error> {
+    let days = loft.config.package.unused_days;
+    if days == 0 {
+        return Ok(());
+    }
+    let removed = loft.store.remove_unused_packages(unix_millis() - i64::from(days) * DAY_MS).await?;
+    for stored_as in removed {
+        // Its row is gone: a file that stays is an orphan, which the next start removes.
+        match PackageFolder::of(&loft.config).remove(&stored_as) {
+            Ok(()) => tracing::info!(stored_as, unused_days = days, "an unused package was removed"),
+            Err(error) => tracing::warn!(stored_as, %error, "the file of a removed package stays until the next start"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! The loft: what every part of a running server shares, and nothing else.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pigeonloft_channels::xg::Hub;
+use pigeonloft_model::AccessId;
+use pigeonloft_store::{App, Store};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::config::Config;
+use crate::desk::FrontDesk;
+use crate::metrics::Metrics;
+
+/// How long an app is remembered before the database is asked again: so soon a change by the command line is seen.
+const APP_REMEMBERED: Duration = Duration::from_secs(2);
+
+/// Apps remembered at most; beyond it all are forgotten at once.
+const APPS_REMEMBERED: usize = 10_000;
+
+/// What every part of a running server shares.
+#[derive(Debug)]
+pub struct Loft {
+    /// The settings.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// The own channel's connected devices.
+    pub hub: Arc<Hub<FrontDesk>>,
+    /// Figures for `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// Woken when a push may be due.
+    pub due: Notify,
+    /// Turns of uploads: as many as are worked on at once.
+    pub uploads: Semaphore,
+    apps: Mutex<HashMap<AccessId, (Arc<App>, Instant)>>,
+    last_package_push: Mutex<HashMap<AccessId, Instant>>,
+    draining: AtomicBool,
+}
+
+impl Loft {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(config: Config, store: Store, hub: Arc<Hub<FrontDesk>>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            uploads: Semaphore::new(config.package.uploads_at_once),
+            config,
+            store,
+            hub,
+            metrics,
+            due: Notify::new(),
+            apps: Mutex::default(),
+            last_package_push: Mutex::default(),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The app of this id.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn app(&self, access_id: AccessId) -> Result<Option<Arc<App>>, pigeonloft_store::Error> {
+        let remembered = lock(&self.apps).get(&access_id).cloned();
+        if let Some((app, since)) = remembered
+            && since.elapsed() < APP_REMEMBERED
+        {
+            return Ok(Some(app));
+        }
+        let app = self.store.app(access_id).await?.map(Arc::new);
+        let mut apps = lock(&self.apps);
+        match &app {
+            Some(app) => {
+                if apps.len() >= APPS_REMEMBERED {
+                    apps.clear();
+                }
+                apps.insert(access_id, (app.clone(), Instant::now()));
+            }
+            None => {
+                apps.remove(&access_id);
+            }
+        }
+        Ok(app)
+    }
+
+    /// Takes the app's turn to push to a package: one a second. `false`: it had one less than a second ago.
+    pub fn take_package_push_turn(&self, access_id: AccessId) -> bool {
+        let now = Instant::now();
+        let mut turns = lock(&self.last_package_push);
+        turns.retain(|_, at| now.duration_since(*at) < Duration::from_secs(1));
+        match turns.entry(access_id) {
+            std::collections::hash_map::Entry::Occupied(_) => false,
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(now);
+                true
+            }
+        }
+    }
+
+    /// Gives the turn back: the push was not accepted after all.
+    pub fn give_back_package_push_turn(&self, access_id: AccessId) {
+        lock(&self.last_package_push).remove(&access_id);
+    }
+
+    /// From now on no new work is taken.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.due.notify_waiters();
+    }
+
+    /// Whether the server is shutting down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}
+
+/// Locks; a panic of another holder is not passed on: none of the maps here is ever left half changed.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Now, in unix seconds.
+#[must_use]
+pub fn unix_seconds() -> i64 {
+    unix_millis() / 1000
+}
+
+/// Now, in unix milliseconds.
+#[must_use]
+pub fn unix_millis() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// An error with its sources, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        // Writing to a String cannot fail.
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    text
+}
