@@ -1,0 +1,98 @@
+//! Packages and the pushes that read them; and pushes asked for by what they were.
+
+use pigeonloft_model::{AudienceKind, MessageType, PushId, UploadId};
+use pigeonloft_store::{NewPush, PushFilter, Removed};
+
+use crate::support::{APP, FAR_AHEAD, Loft, new_package, new_push, next_millisecond, package_push};
+
+#[tokio::test]
+async fn a_package_that_was_answered_is_there_after_a_restart() {
+    let loft = Loft::open().await;
+    let upload_id = loft.store.add_package(new_package(APP, "kept")).await.unwrap();
+    let loft = loft.reopened();
+    let package = loft.store.package(APP, upload_id).await.unwrap().unwrap();
+    assert_eq!((package.details.stored_as.as_str(), package.details.rows), ("kept", 3));
+    assert!(loft.store.is_stored("kept".into()).await.unwrap());
+    assert!(!loft.store.is_stored("other".into()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_package_is_kept_as_long_as_a_push_reads_it() {
+    let loft = Loft::open().await;
+    let upload_id = loft.store.add_package(new_package(APP, "read")).await.unwrap();
+    let push_id = loft.store.add_push(package_push(APP, upload_id), |_| String::new()).await.unwrap().unwrap();
+    let started = loft.store.start_push(push_id).await.unwrap().unwrap();
+    assert_eq!(started.stored_as.as_deref(), Some("read"));
+
+    assert_eq!(loft.store.remove_package(APP, upload_id).await.unwrap(), Removed::InUse);
+    assert_eq!(loft.store.remove_unused_packages(i64::MAX).await.unwrap(), Vec::<String>::new());
+    loft.store.finish_push(push_id, None).await.unwrap();
+    assert_eq!(loft.store.remove_package(APP, upload_id).await.unwrap(), Removed::Done("read".into()));
+    assert_eq!(loft.store.remove_package(APP, upload_id).await.unwrap(), Removed::Unknown);
+    assert_eq!(loft.store.add_push(package_push(APP, upload_id), |_| String::new()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_unused_package_goes_and_an_id_is_never_given_twice() {
+    let loft = Loft::open().await;
+    let unused = loft.store.add_package(new_package(APP, "unused")).await.unwrap();
+    let used = loft.store.add_package(new_package(APP, "used")).await.unwrap();
+    let created_at = loft.store.package(APP, used).await.unwrap().unwrap().created_at;
+    next_millisecond();
+    let push_id = loft.store.add_push(package_push(APP, used), |_| String::new()).await.unwrap().unwrap();
+    loft.store.finish_push(push_id, None).await.unwrap();
+    let last_used_at = loft.store.package(APP, used).await.unwrap().unwrap().last_used_at;
+    assert!(last_used_at > created_at);
+    assert_eq!(loft.store.remove_unused_packages(last_used_at).await.unwrap(), ["unused"]);
+    assert!(loft.store.package(APP, unused).await.unwrap().is_none());
+
+    loft.store.remove_package(APP, used).await.unwrap();
+    let next = loft.store.add_package(new_package(APP, "next")).await.unwrap();
+    assert_eq!(next, UploadId(used.0 + 1));
+}
+
+#[tokio::test]
+async fn packages_are_listed_a_page_at_a_time_latest_first() {
+    let loft = Loft::open().await;
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(loft.store.add_package(new_package(APP, &format!("package {n}"))).await.unwrap());
+    }
+    ids.reverse();
+    let page = async |before| {
+        let packages = loft.store.packages(APP, before, 2).await.unwrap();
+        packages.into_iter().map(|package| package.upload_id).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None).await, ids[..2]);
+    assert_eq!(page(Some(ids[1])).await, ids[2..4]);
+    assert_eq!(page(Some(ids[3])).await, ids[4..]);
+    assert_eq!(page(Some(ids[4])).await, []);
+}
+
+#[tokio::test]
+async fn pushes_are_found_by_day_type_and_audience_a_page_at_a_time() {
+    let loft = Loft::open().await;
+    let mut ids = Vec::new();
+    for (audience, message_type) in
+        [(r#"{"token_list":["t"]}"#, "notify"), (r#"{"account":"ann"}"#, "message"), (r#"{"account":"ann"}"#, "notify")]
+    {
+        let request = format!(r#"{{"audience":{audience},"message_type":"{message_type}"}}"#);
+        let new = NewPush { request, ..new_push(APP, 1, FAR_AHEAD) };
+        ids.push(loft.store.add_push(new, |_| String::new()).await.unwrap().unwrap());
+        next_millisecond();
+    }
+    let last_created_at = loft.store.push(APP, ids[2]).await.unwrap().unwrap().created_at;
+    let any = PushFilter { from: 0, until: i64::MAX, message_type: None, audience: None };
+    let found = async |filter, offset, limit| -> (Vec<PushId>, u64) {
+        let (pushes, count) = loft.store.pushes(APP, filter, offset, limit).await.unwrap();
+        (pushes.into_iter().map(|push| push.push_id).collect(), count)
+    };
+    assert_eq!(found(any, 0, 2).await, (vec![ids[2], ids[1]], 3));
+    assert_eq!(found(any, 2, 2).await, (vec![ids[0]], 3));
+    assert_eq!(found(PushFilter { until: last_created_at, ..any }, 0, 9).await, (vec![ids[1], ids[0]], 2));
+    assert_eq!(found(PushFilter { from: last_created_at, ..any }, 0, 9).await, (vec![ids[2]], 1));
+    let notify = PushFilter { message_type: Some(MessageType::Notify), ..any };
+    assert_eq!(found(notify, 0, 9).await, (vec![ids[2], ids[0]], 2));
+    let account = PushFilter { audience: Some(AudienceKind::Account), ..notify };
+    assert_eq!(found(account, 0, 9).await, (vec![ids[2]], 1));
+}

@@ -1,0 +1,127 @@
+//! Sums: whatever happens in whatever order, the sums of every push are what its recipients say, and the inboxes hold
+//! what waits.
+
+use pigeonloft_model::{DeviceId, Outcome, PushId, ReceiptEvent};
+use pigeonloft_store::{Acknowledged, Batch, Recipient};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use rusqlite::Connection;
+
+use crate::support::Loft;
+
+const DEVICES: u8 = 6;
+const PUSHES: usize = 3;
+
+/// Something that happens. Devices and pushes are named by their place.
+#[derive(Debug, Clone)]
+enum Event {
+    /// The next batch of a push is recorded.
+    Record { push: usize, no_device: u64, recipients: Vec<(u8, Outcome)> },
+    /// A batch is recorded whose turn it is not.
+    Stale { push: usize, recipients: Vec<(u8, Outcome)> },
+    /// Devices report.
+    Acknowledge { arrived: Vec<(u8, usize)>, receipts: Vec<(u8, usize, ReceiptEvent)> },
+    /// Time passes; pushes expire one after the other, at 1, 2 and 3.
+    Expire { now: i64, limit: u32 },
+    /// A device is deleted.
+    Delete { device: u8 },
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let recipients = || vec((0..DEVICES, proptest::sample::select(Outcome::ALL)), 0..8);
+    let receipts = vec((0..DEVICES, 0..PUSHES, proptest::sample::select(ReceiptEvent::ALL)), 0..4);
+    let event = prop_oneof![
+        4 => (0..PUSHES, 0..3u64, recipients())
+            .prop_map(|(push, no_device, recipients)| Event::Record { push, no_device, recipients }),
+        1 => (0..PUSHES, recipients()).prop_map(|(push, recipients)| Event::Stale { push, recipients }),
+        4 => (vec((0..DEVICES, 0..PUSHES), 0..6), receipts)
+            .prop_map(|(arrived, receipts)| Event::Acknowledge { arrived, receipts }),
+        1 => (0..4i64, 1..5u32).prop_map(|(now, limit)| Event::Expire { now, limit }),
+        1 => (0..DEVICES).prop_map(|device| Event::Delete { device }),
+    ];
+    vec(event, 1..24)
+}
+
+/// The files of these cases are many and small: each event is a commit to disk.
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_sums_are_what_the_recipients_say_and_the_inboxes_hold_what_waits(events in events()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let loft = Loft::open().await;
+            let devices = loft.devices(DEVICES).await;
+            let mut pushes = Vec::new();
+            for n in 1..=PUSHES {
+                pushes.push(loft.push(1_000, n as i64).await);
+            }
+            let connection = loft.behind_its_back();
+            for event in events {
+                happen(&loft, &devices, &pushes, &event).await;
+                for &push_id in &pushes {
+                    agree(&connection, push_id, &event)?;
+                }
+            }
+            Ok::<(), TestCaseError>(())
+        })?;
+    }
+}
+
+async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Event) {
+    let device = |place: u8| devices[usize::from(place)];
+    let batch = |push: usize, first_row, no_device, recipients: &[(u8, Outcome)]| Batch {
+        push_id: pushes[push],
+        first_row,
+        rows: recipients.len() as u64 + no_device,
+        no_device,
+        recipients: recipients.iter().map(|&(at, outcome)| Recipient { device: device(at), outcome }).collect(),
+    };
+    match event {
+        Event::Record { push, no_device, recipients } => {
+            let first_row = loft.counts(pushes[*push]).await.rows_done;
+            loft.record_batch(batch(*push, first_row, *no_device, recipients)).await.unwrap();
+        }
+        Event::Stale { push, recipients } => {
+            let first_row = loft.counts(pushes[*push]).await.rows_done + 1;
+            loft.record_batch(batch(*push, first_row, 0, recipients)).await.unwrap_err();
+        }
+        Event::Acknowledge { arrived, receipts } => {
+            let arrived = arrived.iter().map(|&(at, push)| (device(at), pushes[push])).collect();
+            let receipts = receipts.iter().map(|&(at, push, event)| (device(at), pushes[push], event)).collect();
+            loft.store.acknowledge(Acknowledged { seen: devices.to_vec(), arrived, receipts }).await.unwrap();
+        }
+        Event::Expire { now, limit } => {
+            loft.store.expire(*now, *limit).await.unwrap();
+        }
+        Event::Delete { device: place } => loft.store.delete_device(device(*place)).await.unwrap(),
+    }
+}
+
+fn agree(connection: &Connection, push_id: PushId, event: &Event) -> Result<(), TestCaseError> {
+    let ask = |sql: &str| -> Vec<i64> {
+        connection
+            .query_row(sql, [push_id.0], |row| (0..row.as_ref().column_count()).map(|column| row.get(column)).collect())
+            .unwrap()
+    };
+    let sums =
+        ask("SELECT waiting, arrived, expired, not_kept, no_channel, gone, targets, sent, shown, clicked, cleared
+         FROM push WHERE push_id = ?1");
+    let recipients = ask("SELECT count(*) FILTER (WHERE outcome IN (0, 1)), count(*) FILTER (WHERE outcome = 2),
+            count(*) FILTER (WHERE outcome = 3), count(*) FILTER (WHERE outcome = 4),
+            count(*) FILTER (WHERE outcome = 5), count(*) FILTER (WHERE outcome = 6), count(*), count(sent_at),
+            count(*) FILTER (WHERE receipts & 1), count(*) FILTER (WHERE receipts & 2),
+            count(*) FILTER (WHERE receipts & 4)
+         FROM recipient WHERE push_id = ?1");
+    prop_assert_eq!(&sums, &recipients, "after {:?}", event);
+    prop_assert_eq!(sums[6], sums[..6].iter().sum::<i64>(), "after {:?}", event);
+    let inbox = ask("SELECT count(*), count(r.device_id) FROM inbox i
+         LEFT JOIN recipient r ON r.push_id = i.push_id AND r.device_id = i.device_id AND r.outcome IN (0, 1)
+         WHERE i.push_id = ?1");
+    prop_assert_eq!(inbox, vec![sums[0], sums[0]], "after {:?}", event);
+    Ok(())
+}

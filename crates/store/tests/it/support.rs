@@ -1,0 +1,144 @@
+//! Support: a database in a folder of its own, with an app in it, and a look behind the store's back.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pigeonloft_model::{AccessId, DeviceId, Outcome, Platform, PushId, Token, UploadId};
+use pigeonloft_store::{App, BadRows, Batch, Counts, NewDevice, NewPackage, NewPush, Recipient, Registered, Store};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+/// The app every loft has.
+pub(crate) const APP: AccessId = AccessId(1_500_000_001);
+
+/// When the pushes of these tests expire, unless they say so themselves: never, as seen from here.
+pub(crate) const FAR_AHEAD: i64 = 4_000_000_000;
+
+/// A store over a file that is removed with it.
+pub(crate) struct Loft {
+    pub(crate) store: Store,
+    pub(crate) dir: TempDir,
+}
+
+impl Loft {
+    pub(crate) async fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.add_app(app(APP)).await.unwrap();
+        Self { store, dir }
+    }
+
+    /// The same file, opened anew.
+    pub(crate) fn reopened(self) -> Self {
+        drop(self.store);
+        Self { store: Store::open(self.dir.path()).unwrap(), dir: self.dir }
+    }
+
+    /// Registers a device under the `n`th token.
+    pub(crate) async fn device(&self, access_id: AccessId, n: u8) -> DeviceId {
+        match self.store.register_device(new_device(access_id, n)).await.unwrap() {
+            Registered::New(device) | Registered::Claimed(device) => device,
+            Registered::Taken => panic!("token {n} is taken"),
+        }
+    }
+
+    /// Registers so many devices of the app.
+    pub(crate) async fn devices(&self, count: u8) -> Vec<DeviceId> {
+        let mut devices = Vec::new();
+        for n in 0..count {
+            devices.push(self.device(APP, n).await);
+        }
+        devices
+    }
+
+    /// Accepts a push of the app to so many rows.
+    pub(crate) async fn push(&self, rows: u64, expire_at: i64) -> PushId {
+        let new = new_push(APP, rows, expire_at);
+        self.store.add_push(new, |id| format!("payload of {id}")).await.unwrap().unwrap()
+    }
+
+    /// Records a batch whose every row names the device beside it.
+    pub(crate) async fn record(
+        &self,
+        push_id: PushId,
+        first_row: u64,
+        outcomes: &[(DeviceId, Outcome)],
+    ) -> pigeonloft_store::Result<()> {
+        let recipients = outcomes.iter().map(|&(device, outcome)| Recipient { device, outcome }).collect();
+        let rows = outcomes.len() as u64;
+        self.record_batch(Batch { push_id, first_row, rows, no_device: 0, recipients }).await
+    }
+
+    pub(crate) async fn record_batch(&self, batch: Batch) -> pigeonloft_store::Result<()> {
+        self.store.permit().await?.record_batch(batch).durable().await
+    }
+
+    /// The sums of a push of the app.
+    pub(crate) async fn counts(&self, push_id: PushId) -> Counts {
+        self.store.push(APP, push_id).await.unwrap().unwrap().counts
+    }
+
+    /// The pushes of which a message waits in a device's inbox.
+    pub(crate) async fn waiting(&self, device: DeviceId, now: i64) -> Vec<PushId> {
+        let messages = self.store.inbox(device, Vec::new(), now, 100).await.unwrap();
+        messages.into_iter().map(|message| message.push_id).collect()
+    }
+
+    /// A connection that sees what is on disk, past the store.
+    pub(crate) fn behind_its_back(&self) -> Connection {
+        Connection::open(self.store.path()).unwrap()
+    }
+}
+
+pub(crate) fn app(access_id: AccessId) -> App {
+    App {
+        access_id,
+        secret_key: "secret".into(),
+        access_key: "key".into(),
+        platform: Platform::Android,
+        name: "test".into(),
+        bad_rows: BadRows::Refuse,
+    }
+}
+
+pub(crate) fn token(n: u8) -> Token {
+    Token::from_random([n; 18])
+}
+
+pub(crate) fn new_device(access_id: AccessId, n: u8) -> NewDevice {
+    NewDevice { access_id, token: token(n), password_hash: [n; 32], environment: None, channel: None }
+}
+
+pub(crate) fn new_push(access_id: AccessId, audience_rows: u64, expire_at: i64) -> NewPush {
+    let request = r#"{"audience":{"token_list":["t"]},"message_type":"notify"}"#;
+    NewPush { access_id, request: request.into(), upload_id: None, audience_rows, start_at: 0, expire_at }
+}
+
+pub(crate) fn new_package(access_id: AccessId, stored_as: &str) -> NewPackage {
+    NewPackage {
+        access_id,
+        stored_as: stored_as.into(),
+        file_name: "audience.txt".into(),
+        format: "txt".into(),
+        rows: 3,
+        duplicates: 2,
+        blanks: 1,
+        bad_rows: 0,
+        bytes: 12,
+        not_tokens: 3,
+        first_not_token: Some("line 1".into()),
+    }
+}
+
+/// A push to a package.
+pub(crate) fn package_push(access_id: AccessId, upload_id: UploadId) -> NewPush {
+    NewPush { upload_id: Some(upload_id), ..new_push(access_id, 3, FAR_AHEAD) }
+}
+
+/// Spends the millisecond that is running: what is written next has a later time.
+pub(crate) fn next_millisecond() {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let before = now();
+    while now() == before {
+        std::hint::spin_loop();
+    }
+}

@@ -1,0 +1,105 @@
+//! The writer: writes are committed in groups, in order, and each stands or falls alone.
+
+use std::sync::mpsc;
+
+use pigeonloft_store::{Error, Store, Tx, Written};
+
+use crate::support::{APP, Loft, app};
+
+const ADD: &str = "INSERT INTO device_channel (device_id, channel, channel_token) VALUES (?1, ?2, ?3)";
+
+async fn queue<T: Send + 'static>(
+    store: &Store,
+    work: impl FnOnce(Tx<'_>) -> pigeonloft_store::Result<T> + Send + 'static,
+) -> Written<T> {
+    store.permit().await.unwrap().write(work)
+}
+
+/// Keeps the writer busy until told to go on, so that what is queued meanwhile becomes one group.
+async fn hold(store: &Store) -> (mpsc::Sender<()>, Written<()>) {
+    let (go_on, held) = mpsc::channel();
+    let written = queue(store, move |_| held.recv().map_err(|_| Error::Closed)).await;
+    (go_on, written)
+}
+
+fn channels(loft: &Loft) -> Vec<String> {
+    let connection = loft.behind_its_back();
+    let mut statement = connection.prepare("SELECT channel FROM device_channel ORDER BY channel").unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test]
+async fn a_write_that_fails_takes_nothing_of_its_group_with_it() {
+    let loft = Loft::open().await;
+    let device = loft.device(APP, 1).await.0;
+    let (go_on, held) = hold(&loft.store).await;
+    let add = |channel: &'static str| move |tx: Tx<'_>| Ok(tx.execute(ADD, (device, channel, "t"))?);
+    let before = queue(&loft.store, add("before")).await;
+    let gives_up = queue(&loft.store, move |tx| {
+        tx.execute(ADD, (device, "gives up", "t"))?;
+        Err::<(), _>(Error::AppExists(APP))
+    });
+    let gives_up = gives_up.await;
+    let violates = queue(&loft.store, move |tx| {
+        tx.execute(ADD, (device, "violates", "t"))?;
+        // No such device.
+        Ok(tx.execute(ADD, (device + 1, "violates", "t"))?)
+    });
+    let violates = violates.await;
+    let after = queue(&loft.store, add("after")).await;
+    go_on.send(()).unwrap();
+
+    held.durable().await.unwrap();
+    assert_eq!(before.durable().await.unwrap(), 1);
+    assert!(matches!(gives_up.durable().await, Err(Error::AppExists(APP))));
+    assert!(matches!(violates.durable().await, Err(Error::Database(_))));
+    assert_eq!(after.durable().await.unwrap(), 1);
+    assert_eq!(channels(&loft), ["after", "before"]);
+}
+
+#[tokio::test]
+async fn a_write_sees_every_earlier_one_of_its_group() {
+    let loft = Loft::open().await;
+    let (go_on, held) = hold(&loft.store).await;
+    let mut queued = Vec::new();
+    for expected in 1..=20i64 {
+        let one = move |tx: Tx<'_>| {
+            tx.execute("UPDATE app SET created_at = iif(?1 = 1, 0, created_at) + 1", [expected])?;
+            Ok(tx.query_row("SELECT created_at FROM app", [], |row| row.get::<_, i64>(0))?)
+        };
+        queued.push(queue(&loft.store, one).await);
+    }
+    go_on.send(()).unwrap();
+    held.durable().await.unwrap();
+    for (written, expected) in queued.into_iter().zip(1..) {
+        assert_eq!(written.durable().await.unwrap(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_write_whose_caller_no_longer_waits_is_kept_all_the_same() {
+    let loft = Loft::open().await;
+    let device = loft.device(APP, 1).await.0;
+    let (go_on, held) = hold(&loft.store).await;
+    drop(queue(&loft.store, move |tx| Ok(tx.execute(ADD, (device, "dropped", "t"))?)).await);
+    let last = queue(&loft.store, |_| Ok(())).await;
+    go_on.send(()).unwrap();
+    held.durable().await.unwrap();
+    last.durable().await.unwrap();
+    assert_eq!(channels(&loft), ["dropped"]);
+}
+
+#[tokio::test]
+async fn an_app_is_added_once() {
+    let loft = Loft::open().await;
+    assert!(matches!(loft.store.add_app(app(APP)).await, Err(Error::AppExists(APP))));
+    assert_eq!(loft.store.apps().await.unwrap(), [app(APP)]);
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_program_is_left_alone() {
+    let loft = Loft::open().await;
+    loft.behind_its_back().pragma_update(None, "user_version", 99).unwrap();
+    let opened = Store::open(loft.dir.path());
+    assert!(matches!(opened, Err(Error::FromTheFuture { found: 99, .. })), "{opened:?}");
+}
