@@ -36,7 +36,7 @@ async fn the_same_token_and_account_in_two_apps_are_two_devices() {
     loft.store.unbind_everywhere(OTHER, vec![ann()]).await.unwrap();
     loft.store.delete_device(theirs).await.unwrap();
     assert_eq!(loft.store.unknown_tokens(APP, vec![text.clone()]).await.unwrap(), Vec::<String>::new());
-    assert_eq!(loft.store.unknown_tokens(OTHER, vec![text.clone()]).await.unwrap(), [text.clone()]);
+    assert_eq!(loft.store.unknown_tokens(OTHER, vec![text.clone()]).await.unwrap(), std::slice::from_ref(&text));
     let found = loft.store.accounts_of_tokens(APP, vec![text.clone()]).await.unwrap();
     assert_eq!(found, [(text, Some(vec![ann()]))]);
 }
