@@ -109,7 +109,8 @@ impl ByteStream {
         let reason = "MQTT travels in binary frames".into();
         let close = Message::Close(Some(CloseFrame { code: close_code::UNSUPPORTED, reason }));
         // As far as it goes without waiting: the connection is dropped next.
-        if Pin::new(&mut self.socket).poll_ready(cx).is_ready() && Pin::new(&mut self.socket).start_send(close).is_ok() {
+        if Pin::new(&mut self.socket).poll_ready(cx).is_ready() && Pin::new(&mut self.socket).start_send(close).is_ok()
+        {
             let _ = Pin::new(&mut self.socket).poll_flush(cx);
         }
         io::Error::new(io::ErrorKind::InvalidData, "a text frame in a stream of MQTT")

@@ -39,7 +39,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    fn admit(&self, peer: SocketAddr) -> Option<Admission> {
+    pub(super) fn admit(&self, peer: SocketAddr) -> Option<Admission> {
         match self.bounds.enter(peer.ip()) {
             Ok(place) => {
                 self.counters.accepted.inc();

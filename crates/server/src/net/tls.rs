@@ -162,9 +162,8 @@ fn provider() -> Arc<CryptoProvider> {
 
 impl Files {
     fn read(&self) -> Result<Content, Error> {
-        let read = |key, path: &PathBuf| {
-            std::fs::read(path).map_err(|source| Error::Read { key, path: path.clone(), source })
-        };
+        let read =
+            |key, path: &PathBuf| std::fs::read(path).map_err(|source| Error::Read { key, path: path.clone(), source });
         Ok(Content { certificate: read("tls.certificate", &self.certificate)?, key: read("tls.key", &self.key)? })
     }
 
@@ -203,7 +202,9 @@ impl Watch {
         let mut ticks = tokio::time::interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut hangup = signal(SignalKind::hangup())
-            .inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be received: certificates are read by the clock"))
+            .inspect_err(
+                |error| tracing::warn!(%error, "SIGHUP cannot be received: certificates are read by the clock"),
+            )
             .ok();
         loop {
             let hung_up = async {
