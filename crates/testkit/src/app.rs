@@ -154,11 +154,14 @@ impl App {
     /// The push as `GET /v1/pushes/{id}` shows it.
     ///
     /// # Panics
-    /// There is none.
+    /// There is none, or its outcomes do not add up to its targets, which they must at every moment.
     #[must_use]
     pub fn progress(&self, push_id: &str) -> Value {
         let (status, shown) = self.own("GET", &format!("/v1/pushes/{push_id}"));
         assert_eq!(status, 200, "{shown}");
+        let outcomes = shown["outcomes"].as_object().expect("it shows outcomes");
+        let sum: u64 = outcomes.values().filter_map(Value::as_u64).sum();
+        assert_eq!(Some(sum), shown["targets"].as_u64(), "the outcomes add up: {shown}");
         shown
     }
 
@@ -226,11 +229,7 @@ impl App {
     /// # Panics
     /// The import fails.
     #[must_use]
-    pub fn import_devices<S: AsRef<str>>(
-        &self,
-        server: &Server,
-        accounts: impl IntoIterator<Item = S>,
-    ) -> Vec<Device> {
+    pub fn import_devices<S: AsRef<str>>(&self, server: &Server, accounts: impl IntoIterator<Item = S>) -> Vec<Device> {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let (file, out) = (folder.path().join("devices.csv"), folder.path().join("out.csv"));
         let rows: String = accounts.into_iter().map(|account| format!("{}\n", account.as_ref())).collect();

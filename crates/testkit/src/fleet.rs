@@ -129,13 +129,8 @@ impl Phone {
     /// A device that has got nothing yet.
     #[must_use]
     pub fn new(device: Device) -> Self {
-        let memory = Memory {
-            state: State::Offline,
-            messages: Vec::new(),
-            receipts_taken: 0,
-            commands: None,
-            connection: 0,
-        };
+        let memory =
+            Memory { state: State::Offline, messages: Vec::new(), receipts_taken: 0, commands: None, connection: 0 };
         Self { device: Arc::new(device), memory: Arc::new(Mutex::new(memory)) }
     }
 

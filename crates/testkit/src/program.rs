@@ -31,9 +31,8 @@ fn missing(name: &str) -> ! {
 /// It is not; the text says how to install it.
 #[must_use]
 pub fn require(name: &str) -> Command {
-    let on_path = std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
-    });
+    let on_path = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));
     if !on_path {
         missing(name);
     }
