@@ -48,7 +48,7 @@ impl Carry {
     /// The row: as it came when it is short; else without blanks before it, maybe cut at the end, and with its tally.
     pub(super) fn row(&mut self) -> (&[u8], Option<&Tally>) {
         if let Some(tally) = &mut self.tally {
-            tally.end();
+            tally.end(&mut self.head, self.head_max);
         }
         (&self.head, self.tally.as_ref())
     }
@@ -132,7 +132,9 @@ impl Tally {
         }
     }
 
-    fn end(&mut self) {
-        self.not_utf8 |= !self.torn.is_empty();
+    fn end(&mut self, head: &mut Vec<u8>, head_max: usize) {
+        let torn = std::mem::take(&mut self.torn);
+        self.not_utf8 |= !torn.is_empty();
+        self.piece(&torn, head, head_max);
     }
 }

@@ -177,3 +177,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_row_too_long_to_keep_is_judged_and_shown_as_if_it_were_kept() {
+    let blanks = " \u{3000}".repeat(2000);
+    let dir = folder();
+    for row in [
+        &format!("{blanks}user1{blanks}").into_bytes()[..],
+        blanks.as_bytes(),
+        &format!("{blanks}a{blanks}").into_bytes(),
+        &format!("a{blanks}b\0").into_bytes(),
+        &format!("ab\t{blanks}").into_bytes(),
+        &[blanks.as_bytes(), b"ab\xe4"].concat(),
+        &[blanks.as_bytes(), b"\xe4ab", blanks.as_bytes()].concat(),
+        &[b"ab\xe5\x90", blanks.as_bytes()].concat(),
+        "\u{540d}".repeat(3000).as_bytes(),
+    ] {
+        let file = [b"user1\nuser2\nuser3\n", row, b"\nuser4\n"].concat();
+        let [whole, torn] = [vec![], (0..file.len()).step_by(7).collect()].map(|cuts| {
+            let published = take(dir.path(), "list.txt", &file, &cuts, Limits::default(), BadRows::Skip).unwrap();
+            (published.summary, published.rejected.map(|path| std::fs::read_to_string(path).unwrap()))
+        });
+        assert_eq!(whole, torn);
+        let naive = Naive::of_txt(&file);
+        assert_eq!((whole.0.rows, whole.0.blanks), (naive.rows.len() as u64, naive.blanks));
+        let bad: Vec<_> = whole.0.bad_first.iter().map(|bad| (bad.line, bad.reason)).collect();
+        assert_eq!(bad, naive.bad);
+    }
+}
