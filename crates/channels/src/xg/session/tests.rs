@@ -161,6 +161,20 @@ fn a_full_answer_is_followed_by_another_question_when_half_the_window_is_free() 
 }
 
 #[test]
+fn what_is_known_is_not_sent_again_even_if_it_is_answered() {
+    let mut session = caught_up(session(4));
+    for push in [1, 2] {
+        offer(&mut session, push);
+    }
+    session.handle(puback(1), &mut Vec::new());
+    published(&mut session);
+    session.wake();
+    session.ask().unwrap();
+    assert_eq!(session.answered(Some(vec![message(1), message(2), message(3)]), NOW), 1);
+    assert_eq!(session.in_flight().collect::<Vec<_>>(), [PushId(2), PushId(3)]);
+}
+
+#[test]
 fn packet_identifiers_go_round_and_leave_out_those_in_flight() {
     let mut session = caught_up(session(2));
     assert!(matches!(offer(&mut session, 1), Offer::Sent));
