@@ -180,3 +180,6 @@ impl Doors {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,3 +183,13 @@ async fn a_request_that_does_not_end_is_cut_off_after_the_grace_time() {
     assert_eq!(begun.elapsed().as_secs(), 10);
     assert_eq!(all(&mut busy).await, "");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_http_2_that_never_asks_for_anything_is_closed() {
+    let (server, _) = server();
+    let begun = Instant::now();
+    let (mut client, serving) = connect(&server);
+    // The preface and empty SETTINGS. (RFC 9113, 3.4)
+    client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    assert_eq!(lived(begun, serving).await, 15);
+}
