@@ -82,7 +82,8 @@ async fn app(loft: &Loft, headers: &HeaderMap) -> Result<Arc<App>, Problem> {
     Ok(auth::caller(loft, headers).await?.verify()?)
 }
 
-/// A body as it came: of a caller not known yet, so nothing is read of it until then.
+/// A body as it came. It is taken in before its caller is known, so that one who is refused reads the answer instead
+/// of finding the connection reset; what it says is looked at only then.
 async fn whole(loft: &Loft, body: Body) -> Result<Bytes, Problem> {
     let idle = Duration::from_secs(loft.config.http.body_idle_timeout_s);
     body::whole(body, loft.config.http.json_bytes, idle).await.map_err(|error| {
