@@ -79,7 +79,7 @@ pub(super) fn set_up(stream: &TcpStream) {
 pub(super) fn raise_open_files(connections: u64) {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        let mut raised = limit.clone();
+        let mut raised = limit;
         raised.current = limit.maximum;
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
             tracing::warn!(%error, "the limit of open files could not be raised");
