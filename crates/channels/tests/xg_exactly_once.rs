@@ -151,13 +151,12 @@ async fn live(hub: Arc<Hub<Arc<SlowDesk>>>, device: i64, mut done: watch::Receiv
             };
             match packet {
                 Some(v5::Packet::Publish(publish)) => {
-                    let push: i64 =
-                        std::str::from_utf8(&publish.payload).unwrap().split('"').nth(3).unwrap().parse().unwrap();
+                    let push = common::push_of(&publish);
                     if acknowledged.contains(&push) {
                         *repeats.entry(push).or_default() += 1;
                     }
                     if dice.below(5) > 0 {
-                        phone.ack(publish.qos_pid.pid().unwrap()).await;
+                        phone.ack(publish.qos_pid.pid().expect("QoS 1")).await;
                         phone.send(v5::Packet::Pingreq).await;
                         unsure.push(push);
                     }

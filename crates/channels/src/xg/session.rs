@@ -145,9 +145,6 @@ impl Session {
 
     /// A live message. `ticket` is called only if the session takes the message.
     pub fn offer(&mut self, message: &Outgoing, now: i64, ticket: impl FnOnce() -> Ticket) -> Offer {
-        if !self.subscribed {
-            return Offer::Offline;
-        }
         match self.held.iter().find(|(push, _)| *push == message.push) {
             Some((_, Held::Acknowledged)) => return Offer::Known(ticket()),
             Some((_, Held::PassedOver)) => return Offer::Busy,
@@ -157,6 +154,9 @@ impl Session {
             // Sent again by a sender that lost track of the first time: it learns of the one acknowledgement.
             flight.ticket = Some(ticket());
             return Offer::Sent;
+        }
+        if !self.subscribed {
+            return Offer::Offline;
         }
         if self.is_behind() || self.room() == 0 || message.expires_at <= now {
             return Offer::Busy;

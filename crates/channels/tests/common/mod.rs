@@ -164,6 +164,12 @@ pub fn payload(push: PushId) -> Bytes {
     Bytes::from(format!(r#"{{"push_id":"{push}","title":"信鸽"}}"#))
 }
 
+/// The push of a message of these tests.
+pub fn push_of(publish: &v5::Publish) -> i64 {
+    let text = std::str::from_utf8(&publish.payload).unwrap();
+    text.split('"').nth(3).unwrap().parse().unwrap()
+}
+
 pub fn batch(devices: impl IntoIterator<Item = i64>, push: i64) -> Vec<(DeviceId, Bytes)> {
     devices.into_iter().map(|device| (DeviceId(device), payload(PushId(push)))).collect()
 }
@@ -229,8 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Device<S> {
     pub async fn expect_push(&mut self) -> (Pid, i64) {
         let (pid, publish) = self.expect_publish().await;
         assert_eq!(&*publish.topic_name, "push");
-        let text = std::str::from_utf8(&publish.payload).unwrap();
-        let push = text.split('"').nth(3).unwrap().parse().unwrap();
+        let push = push_of(&publish);
         assert_eq!(publish.payload, payload(PushId(push)));
         (pid, push)
     }
