@@ -128,13 +128,6 @@ impl Client {
         self.read(url, answer)
     }
 
-    /// A call without a body.
-    pub(super) fn get(&self, path: &str) -> Result<Value, Error> {
-        let url = format!("{}{path}", self.url);
-        let answer = self.agent.get(&url).header("Authorization", &self.authorization).call();
-        self.read(url, answer)
-    }
-
     fn transport(&self, reason: ureq::Error) -> Error {
         Error::Transport { url: self.url.clone(), reason }
     }
@@ -153,8 +146,6 @@ impl Client {
                 let said = value.get("errMsg").or_else(|| value.get("err_msg")).and_then(Value::as_str);
                 Err(Error::Refused { code, text: said.unwrap_or_default().to_owned() })
             }
-            // Our own API has no code in its answers.
-            None if status == 200 && value.is_object() => Ok(value),
             None => Err(strange()),
         }
     }

@@ -21,6 +21,9 @@ use super::{logs, serve};
 use crate::config::{Config, Overrides};
 use crate::serve::Addresses;
 
+/// Connections the demo's server takes on each port: its own devices, and some more to try.
+const CONNECTIONS: usize = 2_000;
+
 /// See it work: a server, 1,200 devices, three audiences uploaded, pushed to and received
 ///
 /// Starts a server, creates an app, brings 1,000 devices online over MQTT and leaves 200 offline, uploads three files
@@ -50,6 +53,9 @@ impl Demo {
         let mut config = Config::load(None, &overrides)?;
         // Log lines would run through the progress bars.
         config.log.level = "warn".to_owned();
+        // Fewer than by default, so that no limit of open files on a desk stands in the way.
+        config.http.connections = CONNECTIONS;
+        config.mqtt.connections = CONNECTIONS;
         logs::start(&config.log)?;
         serve::runtime()?.block_on(show(config, self.exit))
     }

@@ -7,6 +7,9 @@ use std::process::ExitCode;
 
 use crate::loft::chain;
 
+/// What parts a hint from the text of an error that brings one along.
+const HINT: &str = "\nhint: ";
+
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -27,15 +30,28 @@ impl Failure {
     /// A failure with this text. Errors of the server bring their hint along, as a last line.
     pub(super) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        match text.split_once("\nhint: ") {
+        match text.split_once(HINT) {
             Some((text, hint)) => Self::Told { text: text.to_owned(), hint: Some(hint.to_owned()) },
             None => Self::Told { text, hint: None },
         }
     }
 
-    /// `doing` failed, because of `error` and what is behind it.
+    /// `doing` failed, because of `error` and what is behind it. A cause that the text before it tells already is not
+    /// told again.
     pub(super) fn of(doing: impl Display, error: &dyn std::error::Error) -> Self {
-        Self::new(format!("{doing}: {}", chain(error)))
+        let (mut text, mut hint) = (doing.to_string(), None);
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            let told = error.to_string();
+            let (told, own_hint) =
+                told.split_once(HINT).map_or((told.as_str(), None), |(told, hint)| (told, Some(hint)));
+            if !text.contains(told) {
+                text = format!("{text}: {told}");
+            }
+            hint = hint.or(own_hint.map(ToOwned::to_owned));
+            cause = error.source();
+        }
+        Self::Told { text, hint }
     }
 
     /// With a hint.
@@ -87,5 +103,26 @@ impl From<pigeonloft_store::Error> for Failure {
             pigeonloft_store::Error::Full => failure.hint("make room and run the command again"),
             _ => failure,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot listen: taken\nhint: take another")]
+    struct Listen(#[source] Taken);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("taken")]
+    struct Taken;
+
+    #[test]
+    fn a_cause_is_told_once_and_a_hint_stands_apart() {
+        let failure = Failure::of("cannot serve", &Listen(Taken));
+        let Failure::Told { text, hint } = failure else { panic!("{failure:?}") };
+        assert_eq!(text, "cannot serve: cannot listen: taken");
+        assert_eq!(hint.as_deref(), Some("take another"));
     }
 }

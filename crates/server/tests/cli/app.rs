@@ -1,0 +1,135 @@
+//! `app` and `config`.
+
+use crate::support::{Place, pigeonloft, pigeonloft_reading};
+
+#[test]
+fn an_app_with_given_credentials_keeps_them() {
+    let (place, data) = with_data();
+    let args = ["--platform", "ios", "--name", " Shop ", "--access-id", "1600007893", "--secret-key", "s:e\"c"];
+    let json = pigeonloft(create(&data).into_iter().chain(args).chain(["--access-key", "AKEY", "--json"])).ok();
+    assert_eq!(
+        json,
+        "{\"access_id\":1600007893,\"secret_key\":\"s:e\\\"c\",\"access_key\":\"AKEY\",\"platform\":\"ios\",\
+         \"name\":\"Shop\"}\n"
+    );
+    assert_eq!(pigeonloft(["app", "list", "--json", "--data-dir", &data]).ok(), json);
+    drop(place);
+}
+
+fn with_data() -> (Place, String) {
+    let place = Place::new();
+    let data = place.data();
+    (place, data)
+}
+
+fn create(data: &str) -> [&str; 4] {
+    ["app", "create", "--data-dir", data]
+}
+
+#[test]
+fn what_is_not_given_is_issued_in_the_services_style() {
+    let (_place, data) = with_data();
+    for (platform, range) in [("android", "1500"), ("web", "1500"), ("ios", "1600"), ("macos", "1600")] {
+        let json = pigeonloft(create(&data).into_iter().chain(["--platform", platform, "--name", "a", "--json"])).ok();
+        let app: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert!(app["access_id"].to_string().starts_with(range), "{json}");
+        assert_eq!(app["secret_key"].as_str().unwrap().len(), 32);
+        assert!(app["access_key"].as_str().unwrap().starts_with('A'));
+        assert_eq!(app["platform"], platform);
+    }
+    let list = pigeonloft(["app", "list", "--data-dir", &data]).ok();
+    assert_eq!(list.lines().count(), 5);
+    assert!(!list.contains("secret"), "the table has no keys");
+}
+
+#[test]
+fn a_secret_can_come_from_a_pipe() {
+    let (_place, data) = with_data();
+    let args = ["--platform", "web", "--name", "a", "--json", "--secret-key-file", "-"];
+    let json = pigeonloft_reading("from a pipe\r\n", create(&data).into_iter().chain(args)).ok();
+    assert!(json.contains("\"secret_key\":\"from a pipe\""), "{json}");
+}
+
+#[test]
+fn an_app_is_created_and_changed_as_people_read_it() {
+    let (place, data) = with_data();
+    let given = ["--access-id", "1500001048", "--secret-key", "secret", "--access-key", "AK"];
+    let said = pigeonloft(create(&data).into_iter().chain(["--platform", "android", "--name", "Shop"]).chain(given));
+    assert_eq!(
+        said.ok(),
+        "access_id   1500001048\nsecret_key  secret\naccess_key  AK\nplatform    android\nname        Shop\n"
+    );
+    let set = ["app", "set", "--data-dir", &data, "--access-id", "1500001048", "--bad-rows", "skip"];
+    assert_eq!(pigeonloft(set).ok(), "app 1500001048: bad_rows = skip\n");
+    assert_eq!(
+        pigeonloft(["app", "list", "--data-dir", &data]).ok(),
+        "ACCESS_ID   PLATFORM  BAD_ROWS  NAME\n1500001048  android   skip      Shop\n"
+    );
+    drop(place);
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_a_hint() {
+    let (place, data) = with_data();
+    assert_eq!(
+        place.plain(&pigeonloft(["app", "list", "--data-dir", &data]).failed()),
+        "error: there is no server's data in HERE/data: pigeonloft.db is missing\n\
+         hint: name the server's data folder with --data-dir, or begin one with `pigeonloft app create`\n"
+    );
+    place.app("7", "s");
+    let again = ["--platform", "web", "--name", "b", "--access-id", "7"];
+    assert_eq!(
+        pigeonloft(create(&data).into_iter().chain(again)).failed(),
+        "error: an app with AccessId 7 exists already\nhint: `pigeonloft app list` shows every app\n"
+    );
+    let unknown = ["app", "set", "--data-dir", &data, "--access-id", "8", "--bad-rows", "skip"];
+    assert_eq!(
+        pigeonloft(unknown).failed(),
+        "error: no app has AccessId 8\nhint: `pigeonloft app list` shows every app\n"
+    );
+}
+
+#[test]
+fn wrong_usage_has_a_status_of_its_own() {
+    let (_place, data) = with_data();
+    for wrong in [
+        vec!["--platform", "symbian", "--name", "a"],
+        vec!["--platform", "web"],
+        vec!["--platform", "web", "--name", ""],
+        vec!["--platform", "web", "--name", "a", "--access-id", "0"],
+        vec!["--platform", "web", "--name", "a", "--secret-key", ""],
+        vec!["--platform", "web", "--name", "a", "--access-key", "with blank"],
+    ] {
+        let ran = pigeonloft(create(&data).into_iter().chain(wrong.clone()));
+        assert_eq!(ran.code, Some(2), "{wrong:?}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
+    }
+    assert_eq!(pigeonloft([] as [&str; 0]).code, Some(2));
+}
+
+#[test]
+fn config_prints_the_reference_and_it_can_be_used() {
+    assert_eq!(pigeonloft(["config"]).ok(), include_str!("../../src/config/default.toml"));
+}
+
+#[test]
+fn every_command_explains_itself() {
+    for command in [
+        "",
+        "serve",
+        "app",
+        "app create",
+        "app list",
+        "app set",
+        "config",
+        "package",
+        "package check",
+        "package upload",
+        "device",
+        "device import",
+        "demo",
+    ] {
+        let help = pigeonloft(command.split_whitespace().chain(["--help"])).ok();
+        assert!(help.contains("Usage: pigeonloft"), "{command}: {help}");
+    }
+}
