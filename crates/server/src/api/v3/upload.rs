@@ -20,7 +20,7 @@ use pigeonloft_model::{Fault, RetCode, UploadId};
 use pigeonloft_package::{BadRows, FileName, Intake, IntakeError, Limits, Published, RefusalKind};
 use pigeonloft_store::{App, NewPackage};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{SemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::api::answer::{self, Answer, Style};
@@ -36,6 +36,10 @@ const FIELD: &str = "file";
 /// What a body may have beside the file: boundaries, headers, other fields.
 const FORM_BYTES: u64 = 1 << 20;
 
+/// Files of the largest size that are read of a refused body and thrown away: a client that is cut off while it sends
+/// takes the refusal for a broken connection, and the one whose file is far too large most needs to read it.
+const DISCARDED: u64 = 16;
+
 /// Pieces of the file between the network and the intake.
 const QUEUE: usize = 16;
 
@@ -45,10 +49,13 @@ const TURN: Duration = Duration::from_secs(60);
 pub(super) async fn upload(State(loft): State<Arc<Loft>>, request: Request) -> Response {
     let begun = Instant::now();
     let (head, mut body) = request.into_parts();
-    let result = receive(&loft, &head.headers, &mut body).await;
-    if result.is_err() && !waits_for_continue(&head.headers) {
+    let (result, unsent) = match admit(&loft, &head.headers).await {
+        Ok(admitted) => (receive(&loft, admitted, &mut body).await, false),
+        Err(fault) => (Err(fault), waits_for_continue(&head.headers)),
+    };
+    if result.is_err() && !unsent {
         let idle = Duration::from_secs(loft.config.http.body_idle_timeout_s);
-        body::discard(body, loft.config.package.file_bytes + FORM_BYTES, idle).await;
+        body::discard(body, loft.config.package.file_bytes.saturating_mul(DISCARDED) + FORM_BYTES, idle).await;
     }
     let answer = match result {
         Ok((upload_id, package)) => {
@@ -64,24 +71,35 @@ pub(super) async fn upload(State(loft): State<Arc<Loft>>, request: Request) -> R
     answer::v3(Style::Camel, Ok(answer))
 }
 
-/// A client that waits for `100 Continue` has sent nothing yet if it was refused by its head alone; it reads the
-/// answer at once.
+/// A client that waits for `100 Continue` has sent nothing yet if it was refused by its head alone, and reads the
+/// answer at once; after that it sends like any other.
 fn waits_for_continue(headers: &HeaderMap) -> bool {
     headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-async fn receive(loft: &Loft, headers: &HeaderMap, body: &mut Body) -> Result<(UploadId, NewPackage), Fault> {
+/// An upload that may be read: its head is right, and it is its turn.
+struct Admitted<'a> {
+    caller: Caller,
+    form: Reader,
+    _turn: SemaphorePermit<'a>,
+}
+
+async fn admit<'a>(loft: &'a Loft, headers: &HeaderMap) -> Result<Admitted<'a>, Fault> {
     let caller = auth::caller(loft, headers).await?;
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let form = Reader::new(content_type).map_err(|error| unreadable_form(&error))?;
     check_length(loft, headers)?;
-    let turn = tokio::time::timeout(TURN, loft.uploads.acquire()).await;
-    let Ok(Ok(_turn)) = turn else {
-        return Err(Fault::new(
+    match tokio::time::timeout(TURN, loft.uploads.acquire()).await {
+        Ok(Ok(turn)) => Ok(Admitted { caller, form, _turn: turn }),
+        _ => Err(Fault::new(
             RetCode::TooFast,
             format!("{} uploads are being worked on already: try again", loft.config.package.uploads_at_once),
-        ));
-    };
+        )),
+    }
+}
+
+async fn receive(loft: &Loft, admitted: Admitted<'_>, body: &mut Body) -> Result<(UploadId, NewPackage), Fault> {
+    let Admitted { caller, form, _turn } = admitted;
     let (app, file) = Form { loft, caller, form, file: None, others: Vec::new() }.read(body).await?;
     let FileIntake { name, intake } = file;
     let intake = intake.await.map_err(|_| failed("the program failed while it read the file"))?;
