@@ -507,3 +507,34 @@ async fn a_task_that_is_cancelled_leaves_nothing_behind() {
     assert_eq!(desk.book().calls.last(), Some(&("closed", DeviceId(7))));
     online(&hub, 7, Protocol::V500).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_keeps_bytes_back_is_flushed() {
+    let (hub, desk) = hub(Limits::default());
+    desk.put(7, 1);
+    let (device, server) = tokio::io::duplex(65_536);
+    // As TLS and WebSocket do, it holds what is written until it is told to flush.
+    tokio::spawn(Arc::clone(&hub).serve(tokio::io::BufStream::new(server), ([127, 0, 0, 1], 1).into()));
+    let mut phone = Device::new(device, Protocol::V311);
+    phone.login(7).await;
+    phone.subscribe().await;
+    assert_eq!(phone.expect_push().await.1, 1);
+    phone.expect_silence().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_may_say_everything_at_once_and_close() {
+    for version in VERSIONS {
+        let (hub, desk) = hub(Limits::default());
+        let (stream, served) = connect(&hub, 65_536);
+        let mut phone = Device::new(stream, version);
+        phone.send(common::connect_packet(7)).await;
+        phone.receipt(None, 5, "shown").await;
+        phone.receipt(Some(1), 6, "shown").await;
+        phone.send(v5::Disconnect::new_normal()).await;
+        drop(phone);
+        served.await.unwrap();
+        let pushes: Vec<_> = desk.book().receipts.iter().map(|(_, push, _)| push.0).collect();
+        assert_eq!(pushes, [5, 6]);
+    }
+}

@@ -1,6 +1,7 @@
-use mqtt_proto::{Pid, QoS};
+use mqtt_proto::{Pid, QoS, v3, v5};
 use proptest::prelude::*;
 
+use super::decode::NOT_FOR_SERVERS;
 use super::*;
 
 /// Reads all packets of a stream that comes in these chunks, as a connection does.
