@@ -90,6 +90,18 @@ impl App {
         self.send(method, path, &[("Authorization", &self.basic())], "")
     }
 
+    /// The text that our own API answers to a GET as the app.
+    ///
+    /// # Panics
+    /// The server does not answer, or with another status than 200.
+    #[must_use]
+    pub fn own_text(&self, path: &str) -> String {
+        let request = self.agent.get(format!("{}{path}", self.base)).header("Authorization", self.basic());
+        let mut answer = request.call().expect("the server answers");
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.body_mut().read_to_string().expect("it is text")
+    }
+
     fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
