@@ -174,7 +174,7 @@ impl Metrics {
         text
     }
 
-    /// An upload ended, as `result` says (such as `taken`, `refused`, `broken`). `rows` are those of the package, 0 where
+    /// An upload ended, as `result` says (`accepted`, `refused`). `rows` are those of the package, 0 where
     /// there is none; `bytes` are those of the file, as far as it came.
     pub fn upload_finished(&self, result: &'static str, rows: u64, bytes: u64, took: Duration) {
         self.uploads.get_or_create(&[("result", result)]).inc();
