@@ -24,8 +24,9 @@ pub struct ImportRow {
     pub account: Option<AccountKey>,
     /// Its token on a vendor's channel, with the channel's name.
     pub channel: Option<(String, String)>,
-    /// Which of the vendor's environments that token is of.
-    pub environment: Environment,
+    /// Which of the vendor's environments that token is of. `None`: that of production for a new device, and no change
+    /// for a known one.
+    pub environment: Option<Environment>,
 }
 
 /// What a chunk did.
@@ -93,15 +94,15 @@ impl Import {
         let mut imported = Imported::default();
         let mut accounts = Vec::new();
         for row in rows.iter() {
+            let environment = row.environment.map(environment_name);
             let added = tx
                 .prepare_cached(
                     "INSERT INTO device (access_id, token, password_hash, environment, created_at, seen_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT DO NOTHING RETURNING device_id",
+                     VALUES (?1, ?2, ?3, coalesce(?4, 'product'), ?5, ?5) ON CONFLICT DO NOTHING RETURNING device_id",
                 )?
-                .query_row(
-                    params![access_id.0, row.token.as_str(), row.password_hash, environment_name(row.environment), now],
-                    |row| row.get(0),
-                )
+                .query_row(params![access_id.0, row.token.as_str(), row.password_hash, environment, now], |row| {
+                    row.get(0)
+                })
                 .optional()?;
             let device = match added {
                 Some(device) => {
@@ -113,12 +114,10 @@ impl Import {
                     imported.known += 1;
                     pigeonloft_model::DeviceId(
                         tx.prepare_cached(
-                            "UPDATE device SET environment = ?3 WHERE access_id = ?1 AND token = ?2 RETURNING device_id",
+                            "UPDATE device SET environment = coalesce(?3, environment)
+                             WHERE access_id = ?1 AND token = ?2 RETURNING device_id",
                         )?
-                        .query_row(
-                            params![access_id.0, row.token.as_str(), environment_name(row.environment)],
-                            |row| row.get(0),
-                        )?,
+                        .query_row(params![access_id.0, row.token.as_str(), environment], |row| row.get(0))?,
                     )
                 }
             };

@@ -79,7 +79,10 @@ async fn show(config: Config, exit: bool) -> Result<(), Failure> {
     };
     let told = tokio::select! {
         told = told => told,
-        () = &mut asked_to_stop => Ok(()),
+        () = &mut asked_to_stop => match exit {
+            true => Err(Failure::new("stopped before the end")),
+            false => Ok(()),
+        },
     };
     server.stop().await?;
     told

@@ -11,7 +11,7 @@ fn row(n: u8, account: Option<&str>) -> ImportRow {
         password_hash: None,
         account: account.map(|name| AccountKey { account_type: 0, name: name.into() }),
         channel: None,
-        environment: Environment::Product,
+        environment: None,
     }
 }
 
@@ -39,7 +39,7 @@ async fn a_known_device_is_brought_up_to_date_and_keeps_its_id_and_password() {
     let loft = Loft::open().await;
     let device = loft.device(APP, 1).await;
     let mut import = Import::begin(loft.dir.path(), APP).unwrap();
-    let changed = ImportRow { environment: Environment::Dev, ..row(1, Some("ann")) };
+    let changed = ImportRow { environment: Some(Environment::Dev), ..row(1, Some("ann")) };
     let with_a_password = ImportRow { password_hash: Some([8; 32]), ..row(2, None) };
     let imported = import.chunk(&mut [changed, with_a_password, row(2, Some("bob"))]).unwrap();
     assert_eq!(imported, Imported { new: 1, known: 2, bound: 2 });
@@ -49,6 +49,9 @@ async fn a_known_device_is_brought_up_to_date_and_keeps_its_id_and_password() {
     let reader = loft.store.reader().unwrap();
     let dev = Some(Environment::Dev);
     assert_eq!(reader.resolve_tokens(APP, [token(1).as_str()].into_iter(), dev).unwrap().devices, [device]);
+    import.chunk(&mut [row(1, None)]).unwrap();
+    let still = reader.resolve_tokens(APP, [token(1).as_str()].into_iter(), dev).unwrap().devices;
+    assert_eq!(still, [device], "a row that says nothing of the environment changes nothing");
     assert_eq!(loft.store.device(APP, token(2)).await.unwrap().unwrap().password_hash, Some([8; 32]));
 }
 
@@ -56,7 +59,7 @@ async fn a_known_device_is_brought_up_to_date_and_keeps_its_id_and_password() {
 async fn an_imported_device_is_claimed_once_and_keeps_what_it_does_not_say() {
     let loft = Loft::open().await;
     let mut import = Import::begin(loft.dir.path(), APP).unwrap();
-    import.chunk(&mut [ImportRow { environment: Environment::Dev, ..row(1, Some("ann")) }]).unwrap();
+    import.chunk(&mut [ImportRow { environment: Some(Environment::Dev), ..row(1, Some("ann")) }]).unwrap();
     let imported = loft.store.device(APP, token(1)).await.unwrap().unwrap();
     assert_eq!(imported.password_hash, None);
 

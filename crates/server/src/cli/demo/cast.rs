@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use pigeonloft_model::{Environment, Platform, Token};
+use pigeonloft_model::{Platform, Token};
 use pigeonloft_store::{AccountKey, App, BadRows, Import, ImportRow, Store};
 
 use crate::auth::{hex, password_hash};
@@ -125,7 +125,7 @@ async fn import(data_dir: PathBuf, app: &App, devices: Vec<DemoDevice>) -> Resul
                 password_hash: Some(password_hash(&device.password)),
                 account: Some(AccountKey { account_type: 0, name: device.account }),
                 channel: None,
-                environment: Environment::Product,
+                environment: None,
             })
             .collect();
         let mut import = Import::begin(&data_dir, access_id)?;

@@ -45,9 +45,9 @@ pub(super) struct Verdict {
 }
 
 impl Verdict {
-    /// A failure, unless every device got each of its messages exactly once.
+    /// A failure, unless every device got each of its messages exactly once. What went wrong is said already.
     pub(super) fn into_result(self) -> Result<(), Failure> {
-        if self.trouble.is_empty() { Ok(()) } else { Err(Failure::new(self.trouble.join("; "))) }
+        if self.trouble.is_empty() { Ok(()) } else { Err(Failure::Said) }
     }
 }
 
@@ -192,5 +192,6 @@ async fn judge(fleet: &Fleet, cast: &Cast, told: &[Told]) -> Result<Verdict, Fai
         let messages = HumanCount(verdict.messages as u64);
         say(format_args!("every device got each of its messages exactly once: {messages} messages"))?;
     }
+    verdict.trouble.iter().try_for_each(|trouble| say(format_args!("NOT AS IT SHOULD BE: {trouble}")))?;
     Ok(verdict)
 }

@@ -18,7 +18,8 @@ pub(super) struct Row {
     pub(super) token: Option<Token>,
     pub(super) account: Option<AccountKey>,
     pub(super) channel: Option<(String, String)>,
-    pub(super) environment: Environment,
+    /// `None`: not said.
+    pub(super) environment: Option<Environment>,
 }
 
 /// Why a line cannot be imported.
@@ -68,8 +69,9 @@ pub(super) fn read(columns: &Columns, record: &ByteRecord, issue: bool) -> Resul
         account: account(text(Column::Account)?, text(Column::AccountType)?)?,
         channel: channel(text(Column::Channel)?, text(Column::ChannelToken)?)?,
         environment: match text(Column::Environment)? {
-            None | Some("product") => Environment::Product,
-            Some("dev") => Environment::Dev,
+            None => None,
+            Some("product") => Some(Environment::Product),
+            Some("dev") => Some(Environment::Dev),
             Some(_) => return Err(BadRow::Environment),
         },
     })
@@ -122,13 +124,13 @@ mod tests {
         assert_eq!(row.token.unwrap().as_str(), TOKEN);
         assert_eq!(row.account, Some(AccountKey { account_type: 1005, name: "张三".into() }));
         assert_eq!(row.channel, Some(("apns".into(), "abc".into())));
-        assert_eq!(row.environment, Environment::Dev);
+        assert_eq!(row.environment, Some(Environment::Dev));
     }
 
     #[test]
     fn what_is_empty_is_not_there() {
         let row = row(&["token", "account", "environment"], &["", " ", ""]).unwrap();
-        assert_eq!(row, Row { token: None, account: None, channel: None, environment: Environment::Product });
+        assert_eq!(row, Row { token: None, account: None, channel: None, environment: None });
     }
 
     #[test]
