@@ -6,16 +6,11 @@ use std::io::Write;
 use std::net::Shutdown;
 
 use pigeonloft_testkit::program::{json_in, python, require, run};
-use pigeonloft_testkit::{App, Form, Server, pigeonloft, raw, until};
-use serde_json::{Value, json};
+use pigeonloft_testkit::{App, Form, Server, assert_refused, pigeonloft, raw, until};
+use serde_json::json;
 
 fn rows(bytes: usize) -> Vec<u8> {
     (0..).flat_map(|place: u32| format!("{place:07}\n").into_bytes()).take(bytes).collect()
-}
-
-fn assert_refused(answer: &Value, code: i64, says: &str) {
-    assert_eq!(answer["retCode"], code, "{answer}");
-    assert!(answer["errMsg"].as_str().is_some_and(|text| text.contains(says)), "not \"{says}\": {answer}");
 }
 
 fn assert_nothing_is_left(server: &Server, app: &App) {

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use ureq::Agent;
 
+use crate::fleet::Phone;
 use crate::form::Form;
 use crate::server::Server;
 use crate::wait::until;
@@ -76,7 +77,8 @@ impl App {
     /// It answers with another status than 200.
     pub fn try_call(&self, path: &str, body: &Value) -> Result<Value, ureq::Error> {
         let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", self.basic());
-        let mut answer = request.send_json(body)?;
+        // Not `send_json`: it indents, and sizes are counted as sent.
+        let mut answer = request.header("Content-Type", "application/json").send(body.to_string())?;
         assert_eq!(answer.status(), 200, "v3 answers always have status 200");
         answer.body_mut().read_json()
     }
@@ -163,6 +165,34 @@ impl App {
         answer["push_id"].as_str().expect("a push_id").to_owned()
     }
 
+    /// As [`App::pushed`], for pushes to packages: one a second is taken, so this may wait for its turn.
+    ///
+    /// # Panics
+    /// The push is refused for another reason.
+    #[must_use]
+    pub fn pushed_in_turn(&self, given: &Value) -> String {
+        until("it is the app's turn to push to a package", || {
+            let answer = self.push(given.clone());
+            if answer["ret_code"] == 1_008_028 {
+                return None;
+            }
+            assert_eq!(answer["ret_code"], 0, "{answer}");
+            answer["push_id"].as_str().map(str::to_owned)
+        })
+    }
+
+    /// Waits until every target of the push has it; answers which of the phones do.
+    ///
+    /// # Panics
+    /// A target does not get it.
+    #[must_use]
+    pub fn receivers(&self, phones: &[Phone], push_id: &str) -> Vec<usize> {
+        let targets = self.finished(push_id)["targets"].clone();
+        until("every target has it", || (self.progress(push_id)["outcomes"]["arrived"] == targets).then_some(()));
+        let has = |place: &usize| phones[*place].of_push(push_id).1 > 0;
+        (0..phones.len()).filter(has).collect()
+    }
+
     /// The push as `GET /v1/pushes/{id}` shows it.
     ///
     /// # Panics
@@ -221,6 +251,18 @@ impl App {
         device
     }
 
+    /// Binds a device to an account of this type, as the app's server does.
+    ///
+    /// # Panics
+    /// It is refused.
+    pub fn bind(&self, device: &Device, account: &str, account_type: u32) {
+        let accounts = json!([{ "account": account, "account_type": account_type }]);
+        let element = json!({ "token": device.token, "account_list": accounts });
+        let body = json!({ "operator_type": 2, "token_accounts": [element] });
+        let answer = self.call("/v3/device/account/batchoperate", &body);
+        assert_eq!((&answer["ret_code"], &answer["result"]), (&json!(0), &json!(["0"])), "{answer}");
+    }
+
     /// `POST /v1/devices` with this body: status and answer.
     #[must_use]
     pub fn register(&self, body: &Value) -> (u16, Value) {
@@ -268,6 +310,20 @@ impl App {
 pub(crate) fn upload_id(answer: &Value) -> i64 {
     assert_eq!(answer["retCode"], 0, "{answer}");
     answer["uploadId"].as_i64().filter(|id| *id > 0).expect("a positive uploadId")
+}
+
+/// The answer refuses the call with this code, in either style, and its text says this.
+///
+/// # Panics
+/// It does not.
+pub fn assert_refused(answer: &Value, code: i64, says: &str) {
+    let either = |snake: &str, camel: &str| answer.get(snake).or_else(|| answer.get(camel)).cloned();
+    assert_eq!(either("ret_code", "retCode"), Some(json!(code)), "{answer}");
+    let text = either("err_msg", "errMsg").and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default();
+    assert!(!text.is_empty() && text.contains(says), "not \"{says}\": {answer}");
+    for made in ["push_id", "uploadId"] {
+        assert!(answer.get(made).is_none_or(|id| *id == 0), "what is refused has no id: {answer}");
+    }
 }
 
 /// The value of an `Authorization` header.

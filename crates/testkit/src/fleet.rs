@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use crate::app::Device;
+use crate::server::Server;
 use crate::wait::until;
 use connection::Command;
 
@@ -97,6 +98,18 @@ impl Fleet {
     pub fn new(server: SocketAddr) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread");
         Self { runtime, server }
+    }
+
+    /// A fleet of these devices, in their order, all online and acknowledging.
+    ///
+    /// # Panics
+    /// One cannot be brought online.
+    #[must_use]
+    pub fn of(server: &Server, devices: impl IntoIterator<Item = Device>) -> (Self, Vec<Phone>) {
+        let phones: Vec<Phone> = devices.into_iter().map(Phone::new).collect();
+        let fleet = Self::new(server.mqtt());
+        fleet.online(&phones, Habit::Acknowledges);
+        (fleet, phones)
     }
 
     /// Begins to connect a phone; a connection it had is cut.

@@ -16,7 +16,7 @@ pub mod raw;
 mod server;
 mod wait;
 
-pub use app::{App, Device};
+pub use app::{App, Device, assert_refused};
 pub use certificate::Certificate;
 pub use fleet::{Fleet, Habit, Message, Phone, State};
 pub use form::Form;
