@@ -15,10 +15,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use pigeonloft_model::{AccessId, DeviceId, Fault, RetCode, Token};
 use pigeonloft_store::App;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::loft::{Loft, unix_seconds};
+use crate::chain::chain;
+use crate::clock::unix_seconds;
+use crate::loft::Loft;
+use crate::password::{hex, password_fits};
 
 /// A call whose head is right: its app, and what is left to check of the body.
 #[derive(Debug)]
@@ -136,7 +139,7 @@ async fn known(loft: &Loft, access_id: &str) -> Result<Arc<App>, Fault> {
 /// The failure of the store as the API answers it: the caller learns that it may try again, the log why.
 #[must_use]
 pub fn internal(error: &pigeonloft_store::Error) -> Fault {
-    tracing::error!(error = %crate::loft::chain(error), "the store failed");
+    tracing::error!(error = %chain(error), "the store failed");
     Fault::new(
         RetCode::Internal,
         match error {
@@ -191,38 +194,6 @@ pub async fn device(loft: &Loft, headers: &HeaderMap) -> Result<(AccessId, Devic
         .ok_or_else(wrong)
 }
 
-/// SHA-256 of a device's password. One round is enough: the passwords are ours, 128 random bits each.
-#[must_use]
-pub fn password_hash(password: &str) -> [u8; 32] {
-    Sha256::digest(password.as_bytes()).into()
-}
-
-/// Whether the password is the one of this hash, in constant time.
-#[must_use]
-pub fn password_fits(password: &str, hash: Option<&[u8; 32]>) -> bool {
-    hash.is_some_and(|hash| bool::from(password_hash(password).ct_eq(hash)))
-}
-
-/// Bytes as lowercase hexadecimal text.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// `N` random bytes as hexadecimal text.
-///
-/// # Errors
-/// The system has no random numbers to give.
-pub fn random_hex<const N: usize>() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)?;
-    Ok(hex(&bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,13 +223,5 @@ mod tests {
         }
         assert_eq!(basic(b"Bearer abc"), None);
         assert_eq!(basic(b"Basic !"), None);
-    }
-
-    #[test]
-    fn a_password_fits_its_own_hash_only() {
-        let hash = password_hash("right");
-        assert!(password_fits("right", Some(&hash)));
-        assert!(!password_fits("wrong", Some(&hash)));
-        assert!(!password_fits("", None), "an unclaimed device has no password");
     }
 }

@@ -7,8 +7,9 @@ use pigeonloft_model::{DeviceId, PushId, ReceiptEvent};
 use pigeonloft_store::Store;
 use tokio::sync::oneshot;
 
-use crate::auth;
-use crate::loft::{chain, unix_seconds};
+use crate::chain::chain;
+use crate::clock::unix_seconds;
+use crate::password::password_fits;
 use crate::recorder::{Report, Reports};
 
 /// Answers the own channel's questions.
@@ -45,7 +46,7 @@ impl Desk for FrontDesk {
         })?;
         let password = std::str::from_utf8(&login.password.0).map_err(|_| Refused::BadCredentials)?;
         found
-            .filter(|device| auth::password_fits(password, device.password_hash.as_ref()))
+            .filter(|device| password_fits(password, device.password_hash.as_ref()))
             .map(|device| device.device)
             .ok_or(Refused::BadCredentials)
     }

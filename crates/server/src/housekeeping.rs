@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::loft::{Loft, chain, unix_millis, unix_seconds};
+use crate::chain::chain;
+use crate::clock::{unix_millis, unix_seconds};
+use crate::loft::Loft;
 use crate::packages::PackageFolder;
 
 /// How often messages are looked at for their expiry.

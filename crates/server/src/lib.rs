@@ -8,7 +8,9 @@
 
 pub mod api;
 pub mod auth;
+pub mod chain;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod desk;
 pub mod dispatch;
@@ -18,5 +20,6 @@ pub mod metrics;
 pub mod multipart;
 pub mod net;
 pub mod packages;
+pub mod password;
 pub mod recorder;
 pub mod serve;

@@ -1,10 +1,9 @@
 //! The loft: what every part of a running server shares, and nothing else.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use pigeonloft_channels::xg::Hub;
 use pigeonloft_model::AccessId;
@@ -120,30 +119,4 @@ impl Loft {
 /// Locks; a panic of another holder is not passed on: none of the maps here is ever left half changed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Now, in unix seconds.
-#[must_use]
-pub fn unix_seconds() -> i64 {
-    unix_millis() / 1000
-}
-
-/// Now, in unix milliseconds.
-#[must_use]
-pub fn unix_millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// An error with its sources, in one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        // Writing to a String cannot fail.
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    text
 }

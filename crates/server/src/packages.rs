@@ -47,7 +47,7 @@ impl PackageFolder {
     /// # Errors
     /// The system has no random numbers to give.
     pub fn new_name() -> io::Result<String> {
-        Ok(crate::auth::random_hex::<16>().map_err(io::Error::other)? + ENDING)
+        Ok(crate::password::random_hex::<16>().map_err(io::Error::other)? + ENDING)
     }
 
     /// The folder itself.

@@ -7,13 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pigeonloft_channels::xg::Hub;
+use pigeonloft_channels::xg::{Desk, Hub};
 use pigeonloft_model::{DeviceId, PushId, ReceiptEvent};
 use pigeonloft_store::{Acknowledged, Store};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::desk::FrontDesk;
-use crate::loft::chain;
+use crate::chain::chain;
 use crate::metrics::Metrics;
 
 /// Reports written together at most.
@@ -56,9 +55,9 @@ pub enum Report {
 pub type Reports = mpsc::UnboundedSender<Report>;
 
 /// Writes reports down until the last sender of the queue is gone.
-pub async fn run(
+pub async fn run<D: Desk>(
     store: Store,
-    hub: Arc<Hub<FrontDesk>>,
+    hub: Arc<Hub<D>>,
     metrics: Arc<Metrics>,
     mut reports: mpsc::UnboundedReceiver<Report>,
     stop: tokio_util::sync::CancellationToken,

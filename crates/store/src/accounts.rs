@@ -219,11 +219,10 @@ impl Reader {
         &self,
         access_id: AccessId,
         account_type: u32,
-        names: impl ExactSizeIterator<Item = &'a str>,
+        names: impl Iterator<Item = &'a str>,
         which: AccountPush,
         environment: Option<Environment>,
     ) -> Result<Resolved> {
-        let rows = names.len() as u64;
         // CROSS JOIN keeps the order written: the batch drives, the index answers.
         let sql = match environment {
             None => {
@@ -238,6 +237,7 @@ impl Reader {
         };
         let mut statement = self.0.prepare_cached(sql)?;
         let names = text_array(names);
+        let rows = names.len() as u64;
         let mut found = match environment {
             None => statement.query(params![names, access_id.0, account_type])?,
             Some(environment) => {
@@ -284,18 +284,17 @@ impl Reader {
     pub fn resolve_tokens<'a>(
         &self,
         access_id: AccessId,
-        tokens: impl ExactSizeIterator<Item = &'a str>,
+        tokens: impl Iterator<Item = &'a str>,
         environment: Option<Environment>,
     ) -> Result<Resolved> {
+        let tokens = text_array(tokens);
         let rows = tokens.len() as u64;
         let mut statement = self.0.prepare_cached(
             "SELECT d.device_id FROM rarray(?1) r CROSS JOIN device d
              ON d.access_id = ?2 AND d.token = r.value AND (?3 IS NULL OR d.environment = ?3)",
         )?;
         let found = statement
-            .query_map(params![text_array(tokens), access_id.0, environment.map(environment_name)], |row| {
-                row.get(0).map(DeviceId)
-            })?
+            .query_map(params![tokens, access_id.0, environment.map(environment_name)], |row| row.get(0).map(DeviceId))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         let no_device = rows - found.len() as u64;
         Ok(Resolved { devices: found, no_device })

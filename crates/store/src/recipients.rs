@@ -109,6 +109,7 @@ fn record(tx: &Connection, batch: &Batch) -> Result<()> {
     }
     let now = now_ms();
     let mut change = Change::default();
+    let mut again = BTreeMap::new();
     // A device may be named twice, by two rows of the audience: it is one recipient all the same.
     let mut add = tx.prepare_cached(
         "INSERT INTO recipient (push_id, device_id, outcome, sent_at, arrived_at) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -126,8 +127,12 @@ fn record(tx: &Connection, batch: &Batch) -> Result<()> {
             if !outcome.is_final() {
                 wait.execute(params![device.0, batch.push_id.0])?;
             }
+        } else if outcome == Outcome::Arrived {
+            // Its earlier row may still wait: it has arrived now.
+            settle(tx, batch.push_id, device, Outcome::Arrived, &mut again)?;
         }
     }
+    apply_all(tx, again)?;
     change.apply(tx, batch.push_id)
 }
 

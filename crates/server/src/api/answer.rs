@@ -45,13 +45,14 @@ impl Answer {
 
 /// The answer to a v3 call. Always status 200: published clients drop the body of any other.
 pub fn v3(style: Style, result: Result<Answer, Fault>) -> Response {
-    let (code, text, members) = match result {
-        Ok(answer) => (answer.code.map_or(0, RetCode::code), answer.text, answer.members),
+    let (refusal, text, members) = match result {
+        Ok(answer) => (answer.code, answer.text, answer.members),
         Err(fault) => {
             tracing::debug!(code = fault.code.code(), text = fault.text, "call refused");
-            (fault.code.code(), fault.text, Map::new())
+            (Some(fault.code), fault.text, Map::new())
         }
     };
+    let code = refusal.map_or(0, RetCode::code);
     let (code_name, text_name) = match style {
         Style::Camel => ("retCode", "errMsg"),
         Style::Snake => ("ret_code", "err_msg"),
@@ -60,7 +61,15 @@ pub fn v3(style: Style, result: Result<Answer, Fault>) -> Response {
     if let Some(body) = body.as_object_mut() {
         body.extend(members);
     }
-    Json(body).into_response()
+    counted(Json(body).into_response(), refusal)
+}
+
+/// Leaves the code of a refusal with its answer, for the figures of `/metrics`.
+fn counted(mut response: Response, refusal: Option<RetCode>) -> Response {
+    if let Some(code) = refusal {
+        response.extensions_mut().insert(code);
+    }
+    response
 }
 
 /// An error of our own API: problem+json (RFC 9457) with a status that says what kind it is.
@@ -73,7 +82,7 @@ pub fn problem(fault: &Fault) -> Response {
         RetCode::Internal => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     };
-    problem_with(status, &fault.text)
+    counted(problem_with(status, &fault.text), Some(fault.code))
 }
 
 /// An error of our own API with this status.

@@ -18,7 +18,8 @@ use serde_json::json;
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use crate::loft::{Loft, unix_seconds};
+use crate::clock::unix_seconds;
+use crate::loft::Loft;
 use crate::metrics::CONTENT_TYPE;
 use crate::metrics::scrape::{Database, Disk, Process, Scrape};
 
@@ -94,7 +95,7 @@ async fn database(loft: &Loft) -> Option<Database> {
     match timeout(PATIENCE, asked).await {
         Ok(Ok(database)) => Some(database),
         Ok(Err(error)) => {
-            tracing::error!(error = crate::loft::chain(&error), "the database could not be asked");
+            tracing::error!(error = crate::chain::chain(&error), "the database could not be asked");
             None
         }
         Err(_) => None,

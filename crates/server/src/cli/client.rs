@@ -95,7 +95,7 @@ impl Client {
         let url = format!("{}{UPLOAD_PATH}", self.url);
         // The boundary only has to be absent from the file: a random one is.
         let boundary =
-            crate::auth::random_hex::<16>().map_err(|error| self.transport(std::io::Error::other(error).into()))?;
+            crate::password::random_hex::<16>().map_err(|error| self.transport(std::io::Error::other(error).into()))?;
         let head = format!(
             "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\n\
              Content-Type: application/octet-stream\r\n\r\n",

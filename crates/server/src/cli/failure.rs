@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::loft::chain;
+use crate::chain::chain;
 
 /// What parts a hint from the text of an error that brings one along.
 const HINT: &str = "\nhint: ";

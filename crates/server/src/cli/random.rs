@@ -25,7 +25,7 @@ pub(super) fn access_id(platform: Platform) -> Result<AccessId, Failure> {
 
 /// 32 hexadecimal characters.
 pub(super) fn secret_key() -> Result<String, Failure> {
-    crate::auth::random_hex::<16>().map_err(|error| Failure::of("the system has no random numbers to give", &error))
+    crate::password::random_hex::<16>().map_err(|error| Failure::of("the system has no random numbers to give", &error))
 }
 
 /// `A` and 12 capitals or digits, as the service's look.

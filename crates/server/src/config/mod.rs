@@ -183,7 +183,14 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), Error> {
+        let seconds = |seconds: u64| usize::try_from(seconds).unwrap_or(usize::MAX);
         let at_least_one = [
+            ("http.header_timeout_s", seconds(self.http.header_timeout_s)),
+            ("http.body_idle_timeout_s", seconds(self.http.body_idle_timeout_s)),
+            ("mqtt.connect_timeout_s", seconds(self.mqtt.connect_timeout_s)),
+            ("mqtt.write_stall_s", seconds(self.mqtt.write_stall_s)),
+            ("mqtt.keep_alive_max_s", usize::from(self.mqtt.keep_alive_max_s)),
+            ("tls.reload_s", seconds(self.tls.reload_s)),
             ("http.connections", self.http.connections),
             ("http.connections_per_address", self.http.connections_per_address),
             ("mqtt.connections", self.mqtt.connections),
@@ -200,7 +207,12 @@ impl Config {
         }
         let ranges: [(_, i64, _, _); 3] = [
             ("push.batch_rows", self.push.batch_rows as i64, 1..=100_000, "from 1 to 100000"),
-            ("package.sort_memory_bytes", self.package.sort_memory_bytes as i64, 65_536..=1 << 32, "from 65536 to 4294967296"),
+            (
+                "package.sort_memory_bytes",
+                self.package.sort_memory_bytes as i64,
+                65_536..=1 << 32,
+                "from 65536 to 4294967296",
+            ),
             ("push.scan_ms", self.push.scan_ms as i64, 10..=60_000, "from 10 to 60000"),
         ];
         for (key, value, range, must) in ranges {

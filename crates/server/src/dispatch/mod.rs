@@ -22,7 +22,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::loft::{Loft, chain, unix_seconds};
+use crate::chain::chain;
+use crate::clock::unix_seconds;
+use crate::loft::Loft;
 
 /// Batches resolved at once, of all pushes: turns go first come, first served, so a small push waits for a few batches
 /// of a large one and never for all of them.

@@ -2,10 +2,9 @@
 //!
 //! It runs on a thread that may block, one batch ahead of the sender: memory is a few batches, whatever the audience.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use pigeonloft_model::{Audience, Environment, Platform, Push};
+use pigeonloft_model::{Audience, Platform, Push};
 use pigeonloft_package::Reader as PackageReader;
 use pigeonloft_store::{Reader, Resolved, Started};
 use tokio::runtime::Handle;
@@ -44,77 +43,88 @@ enum Rows<'a> {
     Package(PackageReader),
 }
 
-/// Sends the batches of a push's audience to `batches`, from its cursor to its end, or until nobody takes them.
-///
-/// # Errors
-/// The package or the database cannot be read.
-pub(super) fn plan(
-    push: &Push,
-    started: &Started,
-    platform: Platform,
-    package: Option<&Path>,
-    store: &Reader,
-    batch_rows: usize,
-    turns: &Arc<Semaphore>,
-    batches: &mpsc::Sender<Planned>,
-) -> Result<(), Error> {
-    let mut first_row = started.push.counts.rows_done;
-    let mut rows = match package {
-        Some(path) => {
-            let mut reader = PackageReader::open(path)?;
-            reader.seek(first_row)?;
-            Rows::Package(reader)
-        }
-        None if push.audience.tokens().is_empty() => Rows::List(push.audience.accounts()),
-        None => Rows::List(push.audience.tokens()),
-    };
-    loop {
-        // A turn for reading and resolving one batch, not for as long as the sender takes to take it.
-        let turn = Handle::current().block_on(turns.acquire()).map_err(|_| Error::Stopping)?;
-        let begun = Instant::now();
-        let batch;
-        let (count, texts): (usize, &mut dyn Iterator<Item = &str>) = match &mut rows {
-            Rows::Package(reader) => match reader.next_batch(batch_rows)? {
-                None => return Ok(()),
-                Some(read) => {
-                    batch = read;
-                    (batch.rows(), &mut batch.iter())
-                }
-            },
-            Rows::List(list) => {
-                let from = usize::try_from(first_row).unwrap_or(usize::MAX).min(list.len());
-                let chunk = &list[from..list.len().min(from + batch_rows)];
-                if chunk.is_empty() {
-                    return Ok(());
-                }
-                (chunk.len(), &mut chunk.iter().map(String::as_str))
-            }
-        };
-        let resolved = resolve(push, started, platform, store, texts)?;
-        drop(turn);
-        let planned = Planned { first_row, rows: count as u64, resolved, took: begun.elapsed() };
-        first_row += count as u64;
-        if batches.blocking_send(planned).is_err() {
-            return Ok(());
-        }
-    }
+/// Whose audience is walked, and what with.
+pub(super) struct Plan {
+    /// The push, from whose cursor on it is walked.
+    pub(super) started: Started,
+    /// The same push, read.
+    pub(super) push: Push,
+    /// Of its app.
+    pub(super) platform: Platform,
+    /// The file of its package, if it has one.
+    pub(super) package: Option<PathBuf>,
+    /// A reading connection of its own.
+    pub(super) store: Reader,
+    /// Rows of a batch, at most.
+    pub(super) batch_rows: usize,
 }
 
-fn resolve(
-    push: &Push,
-    started: &Started,
-    platform: Platform,
-    store: &Reader,
-    rows: &mut dyn Iterator<Item = &str>,
-) -> Result<Resolved, pigeonloft_store::Error> {
-    let access_id = started.push.access_id;
-    let environment: Option<Environment> = platform.is_apple().then_some(push.environment);
-    match &push.audience {
-        Audience::Token(_) | Audience::TokenList(_) | Audience::TokenPackage(_) => {
-            store.resolve_tokens(access_id, rows, environment)
+impl Plan {
+    /// Sends the batches of the audience to `batches`, to its end or until nobody takes them. Each batch is read and
+    /// resolved in a turn of `turns`.
+    ///
+    /// # Errors
+    /// The package or the database cannot be read.
+    pub(super) fn walk(&self, turns: &Semaphore, batches: &mpsc::Sender<Planned>) -> Result<(), Error> {
+        let mut first_row = self.started.push.counts.rows_done;
+        let mut rows = self.rows_from(first_row)?;
+        loop {
+            // A turn for reading and resolving one batch, not for as long as the sender takes to take it.
+            let turn = Handle::current().block_on(turns.acquire()).map_err(|_| Error::Stopping)?;
+            let begun = Instant::now();
+            let batch;
+            let (count, texts): (usize, &mut dyn Iterator<Item = &str>) = match &mut rows {
+                Rows::Package(reader) => match reader.next_batch(self.batch_rows)? {
+                    None => return Ok(()),
+                    Some(read) => {
+                        batch = read;
+                        (batch.rows(), &mut batch.iter())
+                    }
+                },
+                Rows::List(list) => {
+                    let chunk;
+                    (chunk, *list) = list.split_at(list.len().min(self.batch_rows));
+                    if chunk.is_empty() {
+                        return Ok(());
+                    }
+                    (chunk.len(), &mut chunk.iter().map(String::as_str))
+                }
+            };
+            let resolved = self.resolve(texts)?;
+            drop(turn);
+            let planned = Planned { first_row, rows: count as u64, resolved, took: begun.elapsed() };
+            first_row += count as u64;
+            if batches.blocking_send(planned).is_err() {
+                return Ok(());
+            }
         }
-        Audience::Account(_) | Audience::AccountList(_) | Audience::AccountPackage(_) => {
-            store.resolve_accounts(access_id, push.account_type.code(), rows, push.account_push, environment)
+    }
+
+    fn rows_from(&self, row: u64) -> Result<Rows<'_>, Error> {
+        if let Some(path) = &self.package {
+            let mut reader = PackageReader::open(path)?;
+            reader.seek(row)?;
+            return Ok(Rows::Package(reader));
+        }
+        let list = match self.push.audience.tokens() {
+            [] => self.push.audience.accounts(),
+            tokens => tokens,
+        };
+        let done = usize::try_from(row).map_or(list.len(), |row| row.min(list.len()));
+        Ok(Rows::List(&list[done..]))
+    }
+
+    fn resolve(&self, rows: &mut dyn Iterator<Item = &str>) -> Result<Resolved, pigeonloft_store::Error> {
+        let Self { push, store, .. } = self;
+        let access_id = self.started.push.access_id;
+        let environment = self.platform.is_apple().then_some(push.environment);
+        match &push.audience {
+            Audience::Token(_) | Audience::TokenList(_) | Audience::TokenPackage(_) => {
+                store.resolve_tokens(access_id, rows, environment)
+            }
+            Audience::Account(_) | Audience::AccountList(_) | Audience::AccountPackage(_) => {
+                store.resolve_accounts(access_id, push.account_type.code(), rows, push.account_push, environment)
+            }
         }
     }
 }

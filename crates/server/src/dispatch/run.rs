@@ -13,8 +13,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{self, Planned};
-use crate::loft::{Loft, chain, unix_seconds};
+use super::plan::{self, Plan, Planned};
+use crate::chain::chain;
+use crate::clock::unix_seconds;
+use crate::loft::Loft;
 use crate::packages::PackageFolder;
 
 /// Waits between two tries to record a batch, growing from the first to the second.
@@ -80,13 +82,19 @@ pub(super) async fn run(
 impl Run {
     fn begin(loft: &Arc<Loft>, started: &Started) -> Result<Self, String> {
         let stored = &started.push;
-        let push = Push::from_stored(&stored.request).map_err(|error| format!("the stored push is damaged: {error}"))?;
+        let push =
+            Push::from_stored(&stored.request).map_err(|error| format!("the stored push is damaged: {error}"))?;
         let payload = Payload::from_stored(stored.template.as_str()).map_err(|error| error.to_string())?;
         Ok(Self { loft: loft.clone(), push_id: stored.push_id, push, payload, expire_at: stored.expire_at })
     }
 
     /// Walks the audience. Answers why the push cannot go on, if it cannot.
-    async fn walk(&self, started: Started, turns: Arc<Semaphore>, stop: &CancellationToken) -> Result<Option<String>, Error> {
+    async fn walk(
+        &self,
+        started: Started,
+        turns: Arc<Semaphore>,
+        stop: &CancellationToken,
+    ) -> Result<Option<String>, Error> {
         let Some(app) = self.loft.app(started.push.access_id).await? else {
             return Ok(Some("the app of the push is gone".into()));
         };
@@ -96,11 +104,15 @@ impl Run {
         }
         tracing::info!(push_id = %self.push_id, from_row = started.push.counts.rows_done, "push starts");
         let (batches, planned) = mpsc::channel(1);
-        let (push, reader) = (self.push.clone(), self.loft.store.reader()?);
-        let batch_rows = self.loft.config.push.batch_rows;
-        let planner = tokio::task::spawn_blocking(move || {
-            plan::plan(&push, &started, app.platform, package.as_deref(), &reader, batch_rows, &turns, &batches)
-        });
+        let plan = Plan {
+            started,
+            push: self.push.clone(),
+            platform: app.platform,
+            package,
+            store: self.loft.store.reader()?,
+            batch_rows: self.loft.config.push.batch_rows,
+        };
+        let planner = tokio::task::spawn_blocking(move || plan.walk(&turns, &batches));
         self.send_and_record(planned, stop).await?;
         match planner.await.map_err(Error::Planner)? {
             Ok(()) | Err(plan::Error::Stopping) => Ok(None),
@@ -115,10 +127,8 @@ impl Run {
         let planned = futures_util::stream::unfold(planned, async |mut planned| {
             planned.recv().await.map(|batch| (batch, planned))
         });
-        let sent = planned
-            .take_until(stopped)
-            .map(|batch| self.send(batch))
-            .buffered(self.loft.config.push.batches_in_flight);
+        let sent =
+            planned.take_until(stopped).map(|batch| self.send(batch)).buffered(self.loft.config.push.batches_in_flight);
         let mut sent = std::pin::pin!(sent);
         while let Some(batch) = sent.next().await {
             self.record(batch).await?;

@@ -140,7 +140,7 @@ impl HttpServer {
             tokio::select! {
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::debug!(%peer, error = %crate::loft::chain(&*error), "HTTP connection broke");
+                        tracing::debug!(%peer, error = %crate::chain::chain(&*error), "HTTP connection broke");
                     }
                     return;
                 }

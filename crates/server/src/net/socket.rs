@@ -107,7 +107,7 @@ mod tests {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
         let error = listen("http.listen", &address).unwrap_err();
-        let text = crate::loft::chain(&error);
+        let text = crate::chain::chain(&error);
         assert!(text.contains("http.listen"), "{text}");
         assert!(text.contains(&address), "{text}");
         assert!(text.contains("hint: another program listens there"), "{text}");

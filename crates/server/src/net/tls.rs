@@ -23,8 +23,8 @@ use tokio::time::{MissedTickBehavior, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::chain::chain;
 use crate::config;
-use crate::loft::chain;
 use crate::metrics::Metrics;
 
 /// What HTTPS offers, best first.

@@ -37,7 +37,7 @@ pub(super) async fn register(
     let token: Token = token.parse().map_err(|error| Problem::member("token", error))?;
     let Details { environment, channel } = Details::of(&given, app.platform)?;
     let password = random::<16>()?;
-    let password_hash = auth::password_hash(&password);
+    let password_hash = crate::password::password_hash(&password);
     let new = NewDevice { access_id: app.access_id, token, password_hash, environment, channel };
     if loft.store.register_device(new).await? == Registered::Taken {
         let text = format!("token {token} is registered already: leave it out to be given another");
@@ -115,7 +115,7 @@ async fn itself(loft: &Loft, headers: &HeaderMap, named: &str) -> Result<(Access
 }
 
 fn random<const N: usize>() -> Result<String, Problem> {
-    auth::random_hex::<N>().map_err(|error| {
+    crate::password::random_hex::<N>().map_err(|error| {
         tracing::error!(%error, "no random numbers");
         let text = "the server has no random numbers to give, try again later";
         Problem::Status(StatusCode::SERVICE_UNAVAILABLE, text.into())

@@ -10,7 +10,8 @@ use pigeonloft_store::Push;
 use serde_json::{Value, json};
 
 use super::{Problem, app};
-use crate::loft::{Loft, unix_millis};
+use crate::clock::unix_millis;
+use crate::loft::Loft;
 
 /// `GET /v1/pushes/{id}`
 pub(super) async fn one(

@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::api::answer::Answer;
 use crate::auth::internal;
-use crate::loft::{Loft, unix_seconds};
+use crate::clock::unix_seconds;
+use crate::loft::Loft;
 
 pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<Answer, Fault> {
     let now = unix_seconds();
@@ -71,8 +72,11 @@ async fn leave_unknown_tokens_out(loft: &Loft, app: &App, push: &mut Push) -> Re
         return Ok(unknown);
     }
     if !push.ignore_invalid_token {
-        let first: Vec<String> =
-            unknown.iter().take(10).map(|token| token.chars().take(40).collect::<String>().escape_debug().to_string()).collect();
+        let first: Vec<String> = unknown
+            .iter()
+            .take(10)
+            .map(|token| token.chars().take(40).collect::<String>().escape_debug().to_string())
+            .collect();
         return Err(Fault::new(
             RetCode::UnknownToken,
             format!(

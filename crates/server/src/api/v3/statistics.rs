@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::super::answer::Answer;
 use crate::auth::internal;
-use crate::loft::{Loft, chain};
+use crate::chain::chain;
+use crate::loft::Loft;
 
 /// `POST /v3/statistics/get_push_record`: what one push, or the pushes of some days, were to send and to whom.
 pub(super) async fn push_record(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<Answer, Fault> {

@@ -26,7 +26,8 @@ use tokio::task::JoinHandle;
 use crate::api::answer::{self, Answer, Style};
 use crate::api::body;
 use crate::auth::{self, Caller, internal};
-use crate::loft::{Loft, chain};
+use crate::chain::chain;
+use crate::loft::Loft;
 use crate::multipart::{self, Event, Reader};
 use crate::packages::PackageFolder;
 
@@ -306,8 +307,11 @@ fn unreadable_form(error: &multipart::Error) -> Fault {
 }
 
 fn no_file(others: &[String]) -> Fault {
-    let mut seen: Vec<String> =
-        others.iter().take(5).map(|name| format!("\"{}\"", name.chars().take(40).collect::<String>().escape_debug())).collect();
+    let mut seen: Vec<String> = others
+        .iter()
+        .take(5)
+        .map(|name| format!("\"{}\"", name.chars().take(40).collect::<String>().escape_debug()))
+        .collect();
     if seen.is_empty() {
         seen.push("none".into());
     }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use pigeonloft_model::{Platform, Token};
 use pigeonloft_store::{AccountKey, App, BadRows, Import, ImportRow, Store};
 
-use crate::auth::{hex, password_hash};
 use crate::cli::app::add_with_free_id;
 use crate::cli::data_dir;
 use crate::cli::failure::Failure;
 use crate::cli::random;
+use crate::password::{hex, password_hash};
 
 /// Name of the demo's app: by it a second run finds the first one's.
 const APP_NAME: &str = "Pigeonloft demo";

@@ -12,8 +12,8 @@ use pigeonloft_store::{Import, ImportRow};
 use super::columns::{Column, Columns};
 use super::import::{Input, unreadable};
 use super::row::{self, Row};
-use crate::auth::{hex, password_hash};
 use crate::cli::failure::Failure;
+use crate::password::{hex, password_hash};
 
 /// Rows of a chunk, which is one transaction. Larger chunks fill the tables faster, and make a running server's own
 /// writes wait longer.
