@@ -43,14 +43,22 @@ pub async fn next_piece(body: &mut Body, idle: Duration) -> Result<Option<Bytes>
 /// A whole body of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`next_piece`], and it is too large.
+/// As [`next_piece`], and it is too large: then what follows was read and thrown away.
 pub async fn whole(mut body: Body, limit: usize, idle: Duration) -> Result<Bytes, Error> {
-    let Some(first) = next_piece(&mut body, idle).await? else { return Ok(Bytes::new()) };
+    let read = up_to(&mut body, limit, idle).await;
+    if let Err(Error::TooLarge(_)) = read {
+        discard(body, limit as u64, idle).await;
+    }
+    read
+}
+
+async fn up_to(body: &mut Body, limit: usize, idle: Duration) -> Result<Bytes, Error> {
+    let Some(first) = next_piece(body, idle).await? else { return Ok(Bytes::new()) };
     if first.len() > limit {
         return Err(Error::TooLarge(limit));
     }
     let mut all: Option<BytesMut> = None;
-    while let Some(piece) = next_piece(&mut body, idle).await? {
+    while let Some(piece) = next_piece(body, idle).await? {
         let all = all.get_or_insert_with(|| BytesMut::from(&first[..]));
         if all.len() + piece.len() > limit {
             return Err(Error::TooLarge(limit));
@@ -60,12 +68,15 @@ pub async fn whole(mut body: Body, limit: usize, idle: Duration) -> Result<Bytes
     Ok(all.map_or(first, BytesMut::freeze))
 }
 
-/// Reads what a client still sends after its call was refused, up to `limit` bytes, so that it gets to reading the
-/// answer instead of finding the connection reset.
-pub async fn discard(mut body: Body, mut limit: u64, idle: Duration) {
+/// Reads what a client still sends after its call was refused, so that it gets to reading the answer instead of finding
+/// the connection reset. `limit` is what such a body may have: whose body is far larger needs the answer most, so many
+/// times as much is read.
+pub async fn discard(mut body: Body, limit: u64, idle: Duration) {
+    const TIMES: u64 = 16;
+    let mut left = limit.saturating_mul(TIMES);
     while let Ok(Some(piece)) = next_piece(&mut body, idle).await {
-        match limit.checked_sub(piece.len() as u64) {
-            Some(left) => limit = left,
+        match left.checked_sub(piece.len() as u64) {
+            Some(rest) => left = rest,
             None => return,
         }
     }

@@ -37,10 +37,6 @@ const FIELD: &str = "file";
 /// What a body may have beside the file: boundaries, headers, other fields.
 const FORM_BYTES: u64 = 1 << 20;
 
-/// Files of the largest size that are read of a refused body and thrown away: a client that is cut off while it sends
-/// takes the refusal for a broken connection, and the one whose file is far too large most needs to read it.
-const DISCARDED: u64 = 16;
-
 /// Pieces of the file between the network and the intake.
 const QUEUE: usize = 16;
 
@@ -56,7 +52,7 @@ pub(super) async fn upload(State(loft): State<Arc<Loft>>, request: Request) -> R
     };
     if result.is_err() && !unsent {
         let idle = Duration::from_secs(loft.config.http.body_idle_timeout_s);
-        body::discard(body, loft.config.package.file_bytes.saturating_mul(DISCARDED) + FORM_BYTES, idle).await;
+        body::discard(body, loft.config.package.file_bytes + FORM_BYTES, idle).await;
     }
     let answer = match result {
         Ok((upload_id, package)) => {
