@@ -15,6 +15,7 @@ const INSTALL: &[(&str, &str)] = &[
     ("curl", "apt-get install curl"),
     ("mosquitto_sub", "apt-get install mosquitto-clients"),
     ("mount", "apt-get install mount"),
+    ("stdbuf", "apt-get install coreutils"),
     ("python3", "apt-get install python3"),
     ("requests", "python3 -m pip install requests"),
     ("paho.mqtt", "python3 -m pip install paho-mqtt"),
@@ -109,8 +110,10 @@ impl Subscriber {
     /// It is not here, or the transport is one it does not have.
     #[must_use]
     pub fn mosquitto(port: u16, device: &Device, version: &str, transport: Transport<'_>) -> Self {
-        let mut command = require("mosquitto_sub");
-        command.args(["-h", "localhost", "-p", &port.to_string(), "-i", &device.token, "-t", "push", "-q", "1"]);
+        let _ = require("mosquitto_sub");
+        // Into a pipe it would keep back what it says of itself.
+        let mut command = require("stdbuf");
+        command.args(["-oL", "mosquitto_sub", "-h", "localhost", "-p", &port.to_string(), "-i", &device.token, "-t", "push", "-q", "1"]);
         command.args(["-u", &device.access_id.to_string(), "-P", &device.password, "-V", version, "-d"]);
         match transport {
             Transport::Tcp => {}
