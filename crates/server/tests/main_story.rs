@@ -66,7 +66,7 @@ impl Story {
     }
 
     /// Starts the server again, brings everybody back, and waits until all have it.
-    fn from_the_middle_on(&mut self) {
+    fn go_on(&mut self) {
         self.online().for_each(|phone| phone.wait_for_state(&State::Offline));
         self.server.restart();
         self.fleet.online(self.online(), Habit::Acknowledges);
@@ -113,7 +113,7 @@ impl Story {
 fn every_device_gets_a_push_once_though_the_server_is_killed_in_the_middle_of_it() {
     let mut story = Story::up_to_the_middle();
     story.server.kill9();
-    story.from_the_middle_on();
+    story.go_on();
     let repeated = story.repeated(&story.prompt);
     println!("{repeated} of {} devices that acknowledge at once got the message again", story.prompt.len());
     assert!(repeated <= BATCHES_IN_FLIGHT * BATCH_ROWS, "only batches in flight can be repeated: {repeated}");
@@ -125,7 +125,7 @@ fn every_device_gets_a_push_once_though_the_server_is_stopped_in_the_middle_of_i
     let mut story = Story::up_to_the_middle();
     story.server.terminate();
     assert!(story.server.log().contains("unfinished pushes go on at the next start"), "it says what it leaves");
-    story.from_the_middle_on();
+    story.go_on();
     assert_eq!(story.repeated(&story.prompt), 0, "a server that is asked to stop lets its batches end");
     assert_eq!(story.repeated(&story.offline), 0);
 }

@@ -113,7 +113,20 @@ impl Subscriber {
         let _ = require("mosquitto_sub");
         // Into a pipe it would keep back what it says of itself.
         let mut command = require("stdbuf");
-        command.args(["-oL", "mosquitto_sub", "-h", "localhost", "-p", &port.to_string(), "-i", &device.token, "-t", "push", "-q", "1"]);
+        command.args([
+            "-oL",
+            "mosquitto_sub",
+            "-h",
+            "localhost",
+            "-p",
+            &port.to_string(),
+            "-i",
+            &device.token,
+            "-t",
+            "push",
+            "-q",
+            "1",
+        ]);
         command.args(["-u", &device.access_id.to_string(), "-P", &device.password, "-V", version, "-d"]);
         match transport {
             Transport::Tcp => {}
