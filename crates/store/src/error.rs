@@ -33,9 +33,12 @@ pub enum Error {
     /// The commit that would have kept this call together with others failed.
     #[error("commit of a group of writes failed: {0}")]
     Commit(String),
-    /// The store is closing, or its writer has died.
+    /// The store is closing.
     #[error("the store is closed")]
     Closed,
+    /// The write panicked. Others go on.
+    #[error("a fault of the program ended the write")]
+    Panicked,
     /// A row holds what this program never writes.
     #[error("the database holds an unknown {what}: {value}")]
     Corrupt {

@@ -6,6 +6,7 @@
 //! first out: a write that was queued later sees, and is ordered after, every earlier one.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -28,9 +29,36 @@ const GROUP_TIME: Duration = Duration::from_millis(25);
 pub type Tx<'a> = &'a Connection;
 
 trait Job: Send {
-    fn run(&mut self, tx: Tx<'_>) -> std::result::Result<(), ()>;
-    /// The group is committed, or `Err` with the reason why it is not.
-    fn finish(self: Box<Self>, committed: Option<&str>);
+    /// `Err` if nothing of it is to be kept.
+    fn run(&mut self, tx: Tx<'_>) -> std::result::Result<(), Lost>;
+    /// The group is committed, or lost for this reason.
+    fn finish(self: Box<Self>, lost: Option<&Lost>);
+}
+
+/// Why something was not kept.
+#[derive(Debug)]
+struct Lost {
+    /// For want of space.
+    full: bool,
+    reason: String,
+}
+
+impl From<&Error> for Lost {
+    fn from(error: &Error) -> Self {
+        Self { full: matches!(error, Error::Full), reason: error.to_string() }
+    }
+}
+
+impl From<rusqlite::Error> for Lost {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::from(&Error::from(error))
+    }
+}
+
+impl From<&Lost> for Error {
+    fn from(lost: &Lost) -> Self {
+        if lost.full { Self::Full } else { Self::Commit(lost.reason.clone()) }
+    }
 }
 
 struct Write<T, F> {
@@ -40,16 +68,18 @@ struct Write<T, F> {
 }
 
 impl<T: Send, F: FnOnce(Tx<'_>) -> Result<T> + Send> Job for Write<T, F> {
-    fn run(&mut self, tx: Tx<'_>) -> std::result::Result<(), ()> {
+    fn run(&mut self, tx: Tx<'_>) -> std::result::Result<(), Lost> {
         if let Some(work) = self.work.take() {
-            self.result = work(tx);
+            // A panic must not take the one writer with it. Nothing it left half done is seen again: its statements
+            // are reset as they are dropped, and what they wrote goes with its savepoint.
+            self.result = catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or(Err(Error::Panicked));
         }
-        self.result.as_ref().map(|_| ()).map_err(|_| ())
+        self.result.as_ref().map(|_| ()).map_err(Lost::from)
     }
 
-    fn finish(mut self: Box<Self>, failure: Option<&str>) {
-        if let (Some(reason), Ok(_)) = (failure, &self.result) {
-            self.result = Err(Error::Commit(reason.to_owned()));
+    fn finish(mut self: Box<Self>, lost: Option<&Lost>) {
+        if let (Some(lost), Ok(_)) = (lost, &self.result) {
+            self.result = Err(lost.into());
         }
         // A caller that no longer waits has lost nothing: the write is kept all the same.
         let _ = self.answer.send(self.result);
@@ -167,7 +197,7 @@ fn write_group(
 ) {
     let mut done = Vec::new();
     let begun = Instant::now();
-    let mut failure = connection.execute_batch("BEGIN IMMEDIATE").err().map(|error| error.to_string());
+    let mut failure = connection.execute_batch("BEGIN IMMEDIATE").err().map(Lost::from);
     let mut next = Some(first);
     while let Some(mut job) = next {
         if failure.is_none() {
@@ -178,13 +208,13 @@ fn write_group(
         next = if room { jobs.try_recv().ok() } else { None };
     }
     if failure.is_none() {
-        failure = connection.execute_batch("COMMIT").err().map(|error| error.to_string());
+        failure = connection.execute_batch("COMMIT").err().map(Lost::from);
     }
     // Counted before anybody is answered, so that who was answered finds it counted.
     let group = if failure.is_some() { &stats.failed_groups } else { &stats.groups };
     group.fetch_add(1, Ordering::Relaxed);
     stats.writes.fetch_add(done.len() as u64, Ordering::Relaxed);
-    if let Some(reason) = &failure {
+    if let Some(Lost { reason, .. }) = &failure {
         tracing::error!(reason, writes = done.len(), "a group of writes was not committed");
         if !connection.is_autocommit()
             && let Err(error) = connection.execute_batch("ROLLBACK")
@@ -193,20 +223,20 @@ fn write_group(
         }
     }
     for job in done {
-        job.finish(failure.as_deref());
+        job.finish(failure.as_ref());
     }
 }
 
 /// `Err` only if the whole transaction is lost, as when the disk is full.
-fn run_in_savepoint(connection: &Connection, job: &mut dyn Job) -> std::result::Result<(), String> {
-    let lost = |error: rusqlite::Error| error.to_string();
-    connection.execute_batch("SAVEPOINT one").map_err(lost)?;
-    let kept = job.run(connection).is_ok();
+fn run_in_savepoint(connection: &Connection, job: &mut dyn Job) -> std::result::Result<(), Lost> {
+    connection.execute_batch("SAVEPOINT one")?;
+    let kept = job.run(connection);
     if connection.is_autocommit() {
-        return Err("the database gave the transaction up".into());
+        let Lost { full, reason } = kept.err().unwrap_or(Lost { full: false, reason: "a write ended it".into() });
+        return Err(Lost { full, reason: format!("the database gave the transaction up: {reason}") });
     }
-    if !kept {
-        connection.execute_batch("ROLLBACK TO one").map_err(lost)?;
+    if kept.is_err() {
+        connection.execute_batch("ROLLBACK TO one")?;
     }
-    connection.execute_batch("RELEASE one").map_err(lost)
+    Ok(connection.execute_batch("RELEASE one")?)
 }

@@ -90,6 +90,57 @@ async fn a_write_whose_caller_no_longer_waits_is_kept_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_write_that_panics_fails_alone_and_the_writer_goes_on() {
+    let loft = Loft::open().await;
+    let device = loft.device(APP, 1).await.0;
+    let (go_on, held) = hold(&loft.store).await;
+    let add = |channel: &'static str| move |tx: Tx<'_>| Ok(tx.execute(ADD, (device, channel, "t"))?);
+    let before = queue(&loft.store, add("before")).await;
+    let panics = queue(&loft.store, move |tx| {
+        let mut reading = tx.prepare_cached("SELECT access_id FROM app")?;
+        let _row = reading.query([])?.next()?.map(|row| row.get::<_, i64>(0));
+        tx.execute(ADD, (device, "panics", "t"))?;
+        let none: Option<()> = None;
+        none.expect("a fault of the program");
+        Ok(())
+    });
+    let panics = panics.await;
+    let after = queue(&loft.store, add("after")).await;
+    go_on.send(()).unwrap();
+
+    held.durable().await.unwrap();
+    before.durable().await.unwrap();
+    assert!(matches!(panics.durable().await, Err(Error::Panicked)));
+    after.durable().await.unwrap();
+    assert_eq!(channels(&loft), ["after", "before"]);
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_to_every_write_of_the_group_and_passes() {
+    let loft = Loft::open().await;
+    let device = loft.device(APP, 1).await.0;
+    let (go_on, held) = hold(&loft.store).await;
+    let add = |channel: &'static str| move |tx: Tx<'_>| Ok(tx.execute(ADD, (device, channel, "t"))?);
+    let neighbour = queue(&loft.store, add("neighbour")).await;
+    let too_much = queue(&loft.store, move |tx| {
+        // As if the disk had not a page left.
+        tx.query_row("PRAGMA max_page_count = 1", [], |_| Ok(()))?;
+        Ok(tx.execute(ADD, (device, "too much", "t".repeat(100_000)))?)
+    });
+    let too_much = too_much.await;
+    go_on.send(()).unwrap();
+
+    for failed in [held.durable().await.err(), neighbour.durable().await.err(), too_much.durable().await.err()] {
+        assert!(matches!(&failed, Some(full @ Error::Full) if full.may_pass()), "{failed:?}");
+    }
+    assert_eq!(channels(&loft), Vec::<String>::new());
+    let make_room = |tx: Tx<'_>| Ok(tx.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(()))?);
+    loft.store.write(make_room).await.unwrap();
+    loft.store.write(add("neighbour")).await.unwrap();
+    assert_eq!(channels(&loft), ["neighbour"]);
+}
+
+#[tokio::test]
 async fn an_app_is_added_once() {
     let loft = Loft::open().await;
     assert!(matches!(loft.store.add_app(app(APP)).await, Err(Error::AppExists(APP))));
