@@ -96,13 +96,11 @@ async fn a_write_that_panics_fails_alone_and_the_writer_goes_on() {
     let (go_on, held) = hold(&loft.store).await;
     let add = |channel: &'static str| move |tx: Tx<'_>| Ok(tx.execute(ADD, (device, channel, "t"))?);
     let before = queue(&loft.store, add("before")).await;
-    let panics = queue(&loft.store, move |tx| {
+    let panics = queue(&loft.store, move |tx: Tx<'_>| -> pigeonloft_store::Result<()> {
         let mut reading = tx.prepare_cached("SELECT access_id FROM app")?;
         let _row = reading.query([])?.next()?.map(|row| row.get::<_, i64>(0));
         tx.execute(ADD, (device, "panics", "t"))?;
-        let none: Option<()> = None;
-        none.expect("a fault of the program");
-        Ok(())
+        panic!("a fault of the program");
     });
     let panics = panics.await;
     let after = queue(&loft.store, add("after")).await;
