@@ -1,10 +1,12 @@
 //! Rules of pushes: when a message is sent and how long it is kept, which calls take turns, and what one that cannot be
 //! carried out is told.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pigeonloft_testkit::{App, Fleet, Habit, Phone, assert_refused, pigeonloft, until};
 use serde_json::{Value, json};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// A moment so many seconds from now, as the API writes it, in UTC+8.
 fn from_now(seconds: i64) -> String {
@@ -141,14 +143,15 @@ fn a_second_package_push_within_a_second_is_too_fast_for_its_app_alone() {
     let (app, other) = (server.app("android"), server.app("android"));
     let given = |app: &App| json!({ "audience_type": "package_account_push", "upload_id": app.uploaded(["ann"]) });
     let (mine, others) = (given(&app), given(&other));
-    let began = std::time::Instant::now();
-    let _ = app.pushed(mine.clone());
-    let (second, elapsed) = (app.push(mine.clone()), began.elapsed());
-    assert!(elapsed.as_millis() < 1000, "this machine is too slow to tell: {elapsed:?}");
+    let (began, second) = until("two pushes fall into one second", || {
+        let began = Instant::now();
+        let (first, second) = (app.push(mine.clone()), app.push(mine.clone()));
+        (first["ret_code"] == 0 && began.elapsed() < SECOND).then_some((began, second))
+    });
     assert_refused(&second, 1_008_028, "one such push a second");
     let _ = other.pushed(others);
     let _ = app.pushed_in_turn(&mine);
-    assert!(began.elapsed().as_millis() >= 1000, "taken after a second, not before");
+    assert!(began.elapsed() >= SECOND, "taken after a second, not before");
 }
 
 #[test]
