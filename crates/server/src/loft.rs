@@ -33,8 +33,10 @@ pub struct Loft {
     pub metrics: Arc<Metrics>,
     /// Woken when a push may be due.
     pub due: Notify,
+    /// Memory for the bodies of JSON calls, a permit for each byte.
+    pub bodies: Semaphore,
     /// Turns of uploads: as many as are worked on at once.
-    pub uploads: Semaphore,
+    pub uploads: Arc<Semaphore>,
     apps: Mutex<HashMap<AccessId, (Arc<App>, Instant)>>,
     last_package_push: Mutex<HashMap<AccessId, Instant>>,
     draining: AtomicBool,
@@ -45,7 +47,8 @@ impl Loft {
     #[must_use]
     pub fn new(config: Config, store: Store, hub: Arc<Hub<FrontDesk>>, metrics: Arc<Metrics>) -> Self {
         Self {
-            uploads: Semaphore::new(config.package.uploads_at_once),
+            bodies: Semaphore::new(config.http.bodies_bytes),
+            uploads: Arc::new(Semaphore::new(config.package.uploads_at_once)),
             config,
             store,
             hub,

@@ -1,10 +1,18 @@
-//! Bodies of calls, read with a bound on size and on silence.
+//! Bodies of calls, read with a bound on size, on silence, on time, and on what all of them hold together.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// A whole body may take as many times the silence it may have. One that trickles would hold its memory for hours.
+const SILENCES: u32 = 4;
+
+/// What a refused client still sends is read for as many times that silence.
+const SILENCES_REFUSED: u32 = 20;
 
 /// Why a body could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +23,12 @@ pub enum Error {
     /// The client said nothing for this long.
     #[error("nothing of the body came for {} s", .0.as_secs())]
     Idle(Duration),
+    /// The client took longer than this.
+    #[error("the body was not complete after {} s", .0.as_secs())]
+    Slow(Duration),
+    /// The bodies being worked on hold all the memory there is for them.
+    #[error("the server holds as many calls as it has memory for: try again")]
+    Busy,
     /// The connection broke.
     #[error("the connection broke while the body was read: {0}")]
     Broken(axum::Error),
@@ -40,32 +54,57 @@ pub async fn next_piece(body: &mut Body, idle: Duration) -> Result<Option<Bytes>
     }
 }
 
-/// A whole body of at most `limit` bytes.
+/// A whole body, and its share of the memory for bodies, given back when dropped.
+#[derive(Debug)]
+pub struct Whole<'a> {
+    bytes: Bytes,
+    _share: SemaphorePermit<'a>,
+}
+
+impl Deref for Whole<'_> {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+/// A whole body of at most `limit` bytes, taken out of `memory`, whose permits are bytes.
 ///
 /// # Errors
-/// As [`next_piece`], and it is too large: then what follows was read and thrown away.
-pub async fn whole(mut body: Body, limit: usize, idle: Duration) -> Result<Bytes, Error> {
-    let read = up_to(&mut body, limit, idle).await;
-    if let Err(Error::TooLarge(_)) = read {
+/// As [`next_piece`]; it is too slow; or it is too large, or no memory is left: then what follows was read and thrown
+/// away.
+pub async fn whole(mut body: Body, limit: usize, idle: Duration, memory: &Semaphore) -> Result<Whole<'_>, Error> {
+    let longest = idle * SILENCES;
+    let read = tokio::time::timeout(longest, up_to(&mut body, limit, idle, memory)).await;
+    let read = read.unwrap_or(Err(Error::Slow(longest)));
+    if let Err(Error::TooLarge(_) | Error::Busy) = read {
         discard(body, limit as u64, idle).await;
     }
     read
 }
 
-async fn up_to(body: &mut Body, limit: usize, idle: Duration) -> Result<Bytes, Error> {
-    let Some(first) = next_piece(body, idle).await? else { return Ok(Bytes::new()) };
+async fn up_to<'a>(body: &mut Body, limit: usize, idle: Duration, memory: &'a Semaphore) -> Result<Whole<'a>, Error> {
+    let take = |bytes: usize| {
+        let bytes = u32::try_from(bytes).map_err(|_| Error::Busy)?;
+        memory.try_acquire_many(bytes).map_err(|_| Error::Busy)
+    };
+    let mut share = take(0)?;
+    let Some(first) = next_piece(body, idle).await? else { return Ok(Whole { bytes: Bytes::new(), _share: share }) };
     if first.len() > limit {
         return Err(Error::TooLarge(limit));
     }
+    share.merge(take(first.len())?);
     let mut all: Option<BytesMut> = None;
     while let Some(piece) = next_piece(body, idle).await? {
         let all = all.get_or_insert_with(|| BytesMut::from(&first[..]));
         if all.len() + piece.len() > limit {
             return Err(Error::TooLarge(limit));
         }
+        share.merge(take(piece.len())?);
         all.extend_from_slice(&piece);
     }
-    Ok(all.map_or(first, BytesMut::freeze))
+    Ok(Whole { bytes: all.map_or(first, BytesMut::freeze), _share: share })
 }
 
 /// Reads what a client still sends after its call was refused, so that it gets to reading the answer instead of finding
@@ -74,10 +113,14 @@ async fn up_to(body: &mut Body, limit: usize, idle: Duration) -> Result<Bytes, E
 pub async fn discard(mut body: Body, limit: u64, idle: Duration) {
     const TIMES: u64 = 16;
     let mut left = limit.saturating_mul(TIMES);
-    while let Ok(Some(piece)) = next_piece(&mut body, idle).await {
-        match left.checked_sub(piece.len() as u64) {
-            Some(rest) => left = rest,
-            None => return,
+    let read = async {
+        while let Ok(Some(piece)) = next_piece(&mut body, idle).await {
+            match left.checked_sub(piece.len() as u64) {
+                Some(rest) => left = rest,
+                None => return,
+            }
         }
-    }
+    };
+    // Whoever takes longer is answered without being listened to.
+    let _ = tokio::time::timeout(idle * SILENCES_REFUSED, read).await;
 }

@@ -39,6 +39,7 @@ pub struct Http {
     pub header_timeout_s: u64,
     pub body_idle_timeout_s: u64,
     pub json_bytes: usize,
+    pub bodies_bytes: usize,
 }
 
 /// `[mqtt]`
@@ -204,6 +205,11 @@ impl Config {
             if value == 0 {
                 return Err(Error::Range { key, value: "0".into(), must: "at least 1" });
             }
+        }
+        if self.http.bodies_bytes < self.http.json_bytes || self.http.bodies_bytes > tokio::sync::Semaphore::MAX_PERMITS
+        {
+            let (key, value) = ("http.bodies_bytes", self.http.bodies_bytes.to_string());
+            return Err(Error::Range { key, value, must: "at least http.json_bytes" });
         }
         let ranges: [(_, i64, _, _); 3] = [
             ("push.batch_rows", self.push.batch_rows as i64, 1..=100_000, "from 1 to 100000"),

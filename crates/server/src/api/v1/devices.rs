@@ -30,9 +30,8 @@ pub(super) async fn register(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = whole(&loft, body).await;
-    let app = auth::access_key(&loft, &headers).await?;
-    let given = Members::of(&body?)?;
+    let (app, body) = whole(&loft, auth::access_key(&loft, &headers).await, body).await?;
+    let given = Members::of(&body)?;
     let token = given.text("token")?.map_or_else(random::<18>, |text| Ok(text.trim().to_owned()))?;
     let token: Token = token.parse().map_err(|error| Problem::member("token", error))?;
     let Details { environment, channel } = Details::of(&given, app.platform)?;
@@ -65,9 +64,8 @@ pub(super) async fn change(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let body = whole(&loft, body).await;
-    let (access_id, device) = itself(&loft, &headers, &token).await?;
-    let given = Members::of(&body?)?;
+    let ((access_id, device), body) = whole(&loft, itself(&loft, &headers, &token).await, body).await?;
+    let given = Members::of(&body)?;
     let app = loft.app(access_id).await?.ok_or_else(|| Problem::not_found("the device's app is gone"))?;
     let Details { environment, channel } = Details::of(&given, app.platform)?;
     loft.store.change_device(device, environment, channel).await?;
@@ -93,9 +91,8 @@ pub(super) async fn set_accounts(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = whole(&loft, body).await;
-    let (access_id, device) = itself(&loft, &headers, &token).await?;
-    let accounts = accounts(&Members::of(&body?)?)?;
+    let ((access_id, device), body) = whole(&loft, itself(&loft, &headers, &token).await, body).await?;
+    let accounts = accounts(&Members::of(&body)?)?;
     loft.store.set_accounts(access_id, device, accounts.clone()).await?;
     let accounts: Value = accounts
         .into_iter()

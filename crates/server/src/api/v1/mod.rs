@@ -15,7 +15,6 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post, put};
-use bytes::Bytes;
 use pigeonloft_model::Fault;
 use pigeonloft_store::App;
 use serde_json::{Map, Value};
@@ -82,18 +81,32 @@ async fn app(loft: &Loft, headers: &HeaderMap) -> Result<Arc<App>, Problem> {
     Ok(auth::caller(loft, headers).await?.verify()?)
 }
 
-/// A body as it came. It is taken in before its caller is known, so that one who is refused reads the answer instead
-/// of finding the connection reset; what it says is looked at only then.
-async fn whole(loft: &Loft, body: Body) -> Result<Bytes, Problem> {
+/// The body of a call whose head is judged: held for a caller that is known. That of one who is refused is read and
+/// thrown away, so that it reads the answer instead of finding the connection reset.
+async fn whole<'a, C>(
+    loft: &'a Loft,
+    caller: Result<C, impl Into<Problem>>,
+    body: Body,
+) -> Result<(C, body::Whole<'a>), Problem> {
     let idle = Duration::from_secs(loft.config.http.body_idle_timeout_s);
-    body::whole(body, loft.config.http.json_bytes, idle).await.map_err(|error| {
+    let limit = loft.config.http.json_bytes;
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(refused) => {
+            body::discard(body, limit as u64, idle).await;
+            return Err(refused.into());
+        }
+    };
+    let body = body::whole(body, limit, idle, &loft.bodies).await.map_err(|error| {
         let status = match error {
             body::Error::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            body::Error::Idle(_) => StatusCode::REQUEST_TIMEOUT,
+            body::Error::Idle(_) | body::Error::Slow(_) => StatusCode::REQUEST_TIMEOUT,
+            body::Error::Busy => StatusCode::SERVICE_UNAVAILABLE,
             body::Error::Broken(_) => StatusCode::BAD_REQUEST,
         };
         Problem::Status(status, error.to_string())
-    })
+    })?;
+    Ok((caller, body))
 }
 
 /// The members of a JSON object, `null` being as good as not there.

@@ -1,7 +1,8 @@
 //! The TPNS v3 API: one file for each group of calls, all framed alike.
 //!
-//! [`call`] is the frame: read the body, authenticate, hand the app and the body to the call, answer in its style. A
-//! call therefore never sees a body that is not its app's.
+//! [`call`] is the frame: authenticate by the head, read the body, check its signature, hand the app and the body to the
+//! call, answer in its style. A call therefore never sees a body that is not its app's, and the body of a caller that is
+//! refused by its head is never held.
 
 mod accounts;
 mod push;
@@ -45,23 +46,37 @@ where
     post(move |State(loft): State<Arc<Loft>>, request: Request| async move {
         let (head, body) = request.into_parts();
         let result = match authenticated_body(&loft, &head.headers, body).await {
-            Ok((app, body)) => handler(loft, app, body).await,
+            Ok((app, body)) => handler(Arc::clone(&loft), app, body.clone()).await,
             Err(fault) => Err(fault),
         };
         answer::v3(style, result)
     })
 }
 
-async fn authenticated_body(loft: &Loft, headers: &HeaderMap, body: Body) -> Result<(Arc<App>, Bytes), Fault> {
+async fn authenticated_body<'a>(
+    loft: &'a Loft,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Arc<App>, body::Whole<'a>), Fault> {
     let limit = loft.config.http.json_bytes;
     let idle = Duration::from_secs(loft.config.http.body_idle_timeout_s);
-    // The body is read even for a caller that is refused, so that the answer is what it gets.
-    let body = body::whole(body, limit, idle).await;
-    let mut caller = auth::caller(loft, headers).await?;
-    let body = body.map_err(|error| {
-        let code = if matches!(error, body::Error::TooLarge(_)) { RetCode::Invalid } else { RetCode::Unparsable };
-        Fault::new(code, format!("{error}: send a smaller one, or longer lists as a package"))
+    let mut caller = match auth::caller(loft, headers).await {
+        Ok(caller) => caller,
+        Err(fault) => {
+            // Read, not held: so that the answer is what the caller gets.
+            body::discard(body, limit as u64, idle).await;
+            return Err(fault);
+        }
+    };
+    let body = body::whole(body, limit, idle, &loft.bodies).await.map_err(|error| match error {
+        body::Error::Busy => Fault::new(RetCode::Internal, error.to_string()),
+        body::Error::TooLarge(_) => too_long(RetCode::Invalid, &error),
+        _ => too_long(RetCode::Unparsable, &error),
     })?;
     caller.hash(&body);
     Ok((caller.verify()?, body))
+}
+
+fn too_long(code: RetCode, error: &body::Error) -> Fault {
+    Fault::new(code, format!("{error}: send a smaller one, or longer lists as a package"))
 }
