@@ -36,13 +36,16 @@ pub enum Refusal {
     #[error("the file is empty; write one account or token per row")]
     Empty,
     /// There are blank rows and no others.
-    #[error("the file holds no rows ({blanks} blank); write one account or token per row")]
+    #[error("the file holds no rows{}; write one account or token per row", blank(*.blanks))]
     NoRows {
         /// Rows with nothing but blanks.
         blanks: u64,
     },
     /// The file as a whole is written in another encoding.
-    #[error("the file is not UTF-8: it looks like {looks_like}, first on line {line}; save it as UTF-8")]
+    #[error(
+        "the file is not UTF-8: it looks like {looks_like}, first on line {line}; save it as UTF-8 \
+         (in Excel: \"CSV UTF-8\")"
+    )]
     Encoding {
         /// Line of the first bytes that are not UTF-8, from 1.
         line: u64,
@@ -51,7 +54,8 @@ pub enum Refusal {
     },
     /// A csv file has more than one column.
     #[error(
-        "line {line} has a second column (an unquoted comma); keep one column, or put quotes around a value with a comma"
+        "line {line} has a second column (an unquoted comma, even at the end of the row); keep one column, \
+         or put quotes around a value with a comma"
     )]
     SecondColumn {
         /// Line where the row starts, from 1.
@@ -66,6 +70,14 @@ pub enum Refusal {
     /// A file named txt or csv is a zip archive (a renamed one, or a spreadsheet).
     #[error("the file is a zip archive or a spreadsheet, not text; name an archive .zip, save a sheet as .csv")]
     ArchiveAsText,
+    /// A file named txt or csv is of a kind that is known by its first bytes, and not text.
+    #[error("the file is {what}, not text; {remedy}")]
+    NotText {
+        /// What it is.
+        what: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// Some rows are bad, and the policy refuses the file for it; or no good one is left.
     #[error("{}", BadRowsText { count: *.count, first })]
     BadRows {
@@ -108,6 +120,9 @@ pub enum ZipTrouble {
         /// The entry.
         entry: String,
     },
+    /// The archive is a document of an office program under another name.
+    #[error("the file is a spreadsheet (.xlsx or the like) that was named .zip; open it and save its sheet as .csv")]
+    Spreadsheet,
     /// The entry is an archive itself.
     #[error("{entry:?} in the archive is a zip archive or a spreadsheet itself; zip the text file")]
     Nested {
@@ -212,7 +227,7 @@ pub enum Reason {
     #[error("not UTF-8")]
     NotUtf8,
     /// A control character inside the row, a NUL or a tab for instance.
-    #[error("control character U+{:04X}", u32::from(*.char))]
+    #[error("control character U+{:04X}{}", u32::from(*.char), remedy(*.char))]
     Control {
         /// The first such character.
         char: char,
@@ -220,6 +235,19 @@ pub enum Reason {
     /// A csv value goes on after its closing quote.
     #[error("text after the closing quote")]
     AfterQuote,
+}
+
+/// The two that come from spreadsheets rather than from damage.
+fn remedy(control: char) -> &'static str {
+    match control {
+        '\t' => " (a tab: keep one column)",
+        '\r' => " (a carriage return: end rows in LF or CRLF)",
+        _ => "",
+    }
+}
+
+fn blank(rows: u64) -> String {
+    if rows == 0 { String::new() } else { format!(" ({rows} blank)") }
 }
 
 pub(crate) fn plural(count: u64, noun: &str) -> String {
@@ -241,6 +269,9 @@ impl fmt::Display for BadRowsText<'_> {
         if more > 0 {
             write!(f, ", and {more} more")?;
         }
-        write!(f, "; correct or remove them, or have bad rows skipped (bad_rows = skip)")
+        // Such a row is rarely wrong by itself: the program that saved the file wrote another encoding.
+        let encoding = self.first.iter().any(|row| row.reason == Reason::NotUtf8);
+        let save = if encoding { "save the file as UTF-8 (in Excel: \"CSV UTF-8\"), " } else { "" };
+        write!(f, "; {save}correct or remove them, or have bad rows skipped (bad_rows = skip)")
     }
 }

@@ -19,6 +19,9 @@ use crate::{IntakeError, Refusal, ZipTrouble};
 const STEP_BYTES: usize = 64 << 10;
 /// Junk after the archive may look like an end-of-archive record; so many of them are tried from the back.
 const END_RECORDS_TRIED: usize = 16;
+/// Entries that every file of Microsoft's office programs since 2007 has, and of LibreOffice's: which of them comes
+/// first is up to the program.
+const OFFICE_ENTRIES: [&[u8]; 3] = [b"[Content_Types].xml", b"_rels/.rels", b"mimetype"];
 
 type Archive = ZipArchive<FileReader>;
 
@@ -99,6 +102,9 @@ fn only_entry(archive: &Archive, buffer: &mut [u8]) -> Result<Entry, IntakeError
         let path = path.as_bytes();
         if is_extra(path) {
             continue;
+        }
+        if OFFICE_ENTRIES.contains(&path) {
+            return Err(refused(ZipTrouble::Spreadsheet));
         }
         let name = excerpt(path, EXCERPT_CHARS);
         if path.iter().any(|byte| matches!(byte, b'/' | b'\\')) {

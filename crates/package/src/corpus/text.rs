@@ -70,11 +70,23 @@ fn rows() -> Vec<Case> {
             &["12 bad rows", "line 2:", "line 11:", "and 2 more", "bad_rows = skip"],
         ),
         refused("a NUL in a row", "list.txt", "user1\nus\0er2\n", Invalid, &["line 2", "U+0000"]),
-        refused("a tab in a row", "list.txt", "user1\tname\n", Invalid, &["line 1", "U+0009"]),
-        refused("lines that end with CR alone", "list.txt", "user1\ruser2\r", Invalid, &["line 1", "U+000D"]),
+        refused(
+            "a tab in a row",
+            "list.txt",
+            "user1\tname\n",
+            Invalid,
+            &["line 1", "U+0009", "a tab: keep one column"],
+        ),
+        refused(
+            "lines that end with CR alone",
+            "list.txt",
+            "user1\ruser2\r",
+            Invalid,
+            &["line 1", "U+000D", "LF or CRLF"],
+        ),
         refused("no byte at all", "list.txt", "", Empty, &["empty", "one account or token per row"]),
         refused("nothing but blank rows", "list.txt", "\n \r\n\n", Empty, &["no rows", "3 blank"]),
-        refused("nothing but a byte order mark", "list.txt", "\u{feff}", Empty, &["no rows"]),
+        refused("nothing but a byte order mark", "list.txt", "\u{feff}", Empty, &["no rows; write"]),
     ]
 }
 
@@ -85,7 +97,7 @@ fn encodings() -> Vec<Case> {
     let plain: Vec<u8> = "user1\nuser2\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     // 张三, 李四, 王五, 赵六 and 用户 in GBK.
     let gbk = b"\xd5\xc5\xc8\xfd\n\xc0\xee\xcb\xc4\nuser3\n\xcd\xf5\xce\xe5\n\xd5\xd4\xc1\xf9\n\xd3\xc3\xbb\xa7\n";
-    let says = &["not UTF-8", "UTF-16", "save it as UTF-8"];
+    let says = &["not UTF-8", "UTF-16", "save it as UTF-8", "CSV UTF-8"];
     vec![
         refused("UTF-16 with its mark", "list.txt", [&b"\xff\xfe"[..], &little].concat(), Invalid, says),
         refused("UTF-16 of the other byte order", "list.txt", [&b"\xfe\xff"[..], &big].concat(), Invalid, says),
@@ -96,7 +108,7 @@ fn encodings() -> Vec<Case> {
             "list.txt",
             *b"user1\nus\xe4er2\nuser3\nuser4\n",
             Invalid,
-            &["1 bad row", "line 2", "not UTF-8"],
+            &["1 bad row", "line 2", "not UTF-8", "save the file as UTF-8"],
         ),
     ]
 }
@@ -115,7 +127,13 @@ fn csv() -> Vec<Case> {
         taken("blank rows of a csv", "list.csv", "user1\n\n\"\"\n  \n\" \"\n", [1, 0, 4]),
         refused("a second column on the first line", "list.csv", "user1,7\nuser2,8\n", Invalid, &["line 1", says[0]]),
         refused("a second column on the 5,000th line", "list.csv", late, Invalid, &["line 5000", says[0], says[1]]),
-        refused("a second column that is empty", "list.csv", "user1\nuser2,\n", Invalid, &["line 2", says[0]]),
+        refused(
+            "a second column that is empty",
+            "list.csv",
+            "user1\nuser2,\n",
+            Invalid,
+            &["line 2", says[0], "even at the end"],
+        ),
         refused("a second column after quotes", "list.csv", "\"user1\" ,x\n", Invalid, &["line 1", says[0]]),
         refused("a quote that is never closed", "list.csv", "user1\n\"user2\nuser3\n", Invalid, &["line 2", "closed"]),
         refused("a line end inside quotes", "list.csv", "\"us\ner\"\nuser2\n", Invalid, &["line 1", "U+000A"]),

@@ -91,6 +91,19 @@ fn wrong_entries() -> Vec<Case> {
             Invalid,
             &["spreadsheet", "save a sheet as .csv"],
         ),
+        case(
+            "a spreadsheet named zip",
+            &[Entry::new("[Content_Types].xml", "<xml/>"), Entry::new("xl/workbook.xml", "<xml/>")],
+            &["spreadsheet", "save its sheet as .csv"],
+        ),
+        refused(
+            "an old workbook named csv",
+            "list.csv",
+            *b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1,\n",
+            Invalid,
+            &["Excel workbook", "save its sheet as .csv"],
+        ),
+        refused("a gzip named txt", "list.txt", *b"\x1f\x8b\x08\0\0", Invalid, &["gzip", "unpack it"]),
     ]
 }
 

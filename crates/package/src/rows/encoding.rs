@@ -9,10 +9,17 @@ const SAMPLE_BYTES: usize = 16 << 10;
 const LITTLE_ENDIAN: &str = "UTF-16 (little-endian)";
 const BIG_ENDIAN: &str = "UTF-16 (big-endian)";
 
-/// Refuses what its first four bytes give away: archives, and UTF-16 with its mark.
+/// Refuses what its first four bytes give away: archives, what programs write that is not text, and UTF-16 with its mark.
+/// None of them begins a file in UTF-8 but a zip archive, whose name tells.
 pub(super) fn judge_mark(head: &[u8]) -> Result<(), Refusal> {
     match head {
         [b'P', b'K', 3, 4, ..] => Err(Refusal::ArchiveAsText),
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => {
+            Err(Refusal::NotText { what: "an Excel workbook (.xls)", remedy: "open it and save its sheet as .csv" })
+        }
+        [0x1f, 0x8b, ..] => {
+            Err(Refusal::NotText { what: "compressed with gzip", remedy: "unpack it, or pack it as .zip" })
+        }
         [0xff, 0xfe, ..] => Err(Refusal::Encoding { line: 1, looks_like: LITTLE_ENDIAN }),
         [0xfe, 0xff, ..] => Err(Refusal::Encoding { line: 1, looks_like: BIG_ENDIAN }),
         _ => Ok(()),
