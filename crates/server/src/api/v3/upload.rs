@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The body streams: what is in memory is a few pieces of it. The package is visible once its row is, and its row is
-//! written once its file is durable. Dropping this at any point, as a cut connection does, drops the intake, which
-//! removes its files.
+//! written once its file is durable. Dropping this before the body is whole, as a cut connection does, drops the intake,
+//! which removes its files; from there on it is brought to its end, whether somebody waits for the answer or not.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use pigeonloft_model::{Fault, RetCode, UploadId};
 use pigeonloft_package::{BadRows, FileName, Intake, IntakeError, Limits, Published, RefusalKind};
 use pigeonloft_store::{App, NewPackage};
 use serde_json::json;
-use tokio::sync::{SemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::api::answer::{self, Answer, Style};
@@ -75,19 +75,19 @@ fn waits_for_continue(headers: &HeaderMap) -> bool {
 }
 
 /// An upload that may be read: its head is right, and it is its turn.
-struct Admitted<'a> {
+struct Admitted {
     caller: Caller,
     form: Reader,
-    _turn: SemaphorePermit<'a>,
+    turn: OwnedSemaphorePermit,
 }
 
-async fn admit<'a>(loft: &'a Loft, headers: &HeaderMap) -> Result<Admitted<'a>, Fault> {
+async fn admit(loft: &Loft, headers: &HeaderMap) -> Result<Admitted, Fault> {
     let caller = auth::caller(loft, headers).await?;
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let form = Reader::new(content_type).map_err(|error| unreadable_form(&error))?;
     check_length(loft, headers)?;
-    match tokio::time::timeout(TURN, loft.uploads.acquire()).await {
-        Ok(Ok(turn)) => Ok(Admitted { caller, form, _turn: turn }),
+    match tokio::time::timeout(TURN, loft.uploads.clone().acquire_owned()).await {
+        Ok(Ok(turn)) => Ok(Admitted { caller, form, turn }),
         _ => Err(Fault::new(
             RetCode::TooFast,
             format!("{} uploads are being worked on already: try again", loft.config.package.uploads_at_once),
@@ -95,13 +95,19 @@ async fn admit<'a>(loft: &'a Loft, headers: &HeaderMap) -> Result<Admitted<'a>, 
     }
 }
 
-async fn receive(loft: &Loft, admitted: Admitted<'_>, body: &mut Body) -> Result<(UploadId, NewPackage), Fault> {
-    let Admitted { caller, form, _turn } = admitted;
+async fn receive(loft: &Arc<Loft>, admitted: Admitted, body: &mut Body) -> Result<(UploadId, NewPackage), Fault> {
+    let Admitted { caller, form, turn } = admitted;
     let (app, file) = Form { loft, caller, form, file: None, others: Vec::new() }.read(body).await?;
-    let FileIntake { name, intake } = file;
-    let intake = intake.await.map_err(|_| failed("the program failed while it read the file"))?;
-    let (stored_as, published) = publish(loft, intake?).await?;
-    add_row(loft, &app, &name, stored_as, &published).await
+    // In a task of its own: a file that is published must get its row, or be removed, also when the client is gone.
+    let loft = loft.clone();
+    let kept = tokio::spawn(async move {
+        let _turn = turn;
+        let FileIntake { name, intake } = file;
+        let intake = intake.await.map_err(|_| failed("the program failed while it read the file"))?;
+        let (stored_as, published) = publish(&loft, intake?).await?;
+        add_row(&loft, &app, &name, stored_as, &published).await
+    });
+    kept.await.map_err(|_| failed("the program failed while it kept the package"))?
 }
 
 fn check_length(loft: &Loft, headers: &HeaderMap) -> Result<(), Fault> {
