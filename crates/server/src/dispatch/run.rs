@@ -1,5 +1,6 @@
 //! One run of one push: takes planned batches, sends them, records what became of them, finishes the push.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use futures_util::StreamExt;
 use pigeonloft_channels::xg::{Handed, Tracker};
 use pigeonloft_model::payload::Payload;
 use pigeonloft_model::{Channel, DeviceId, Expire, Outcome, Push, PushId};
+use pigeonloft_package::ReadError;
 use pigeonloft_store::{Batch, Recipient, Started};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -28,6 +30,9 @@ pub(super) enum Error {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] pigeonloft_store::Error),
+    /// The system could not read the package's file, which is there: too many files are open, or the like.
+    #[error("the package of the push could not be read")]
+    Package(#[source] std::io::Error),
     /// The thread that plans the batches broke off.
     #[error("planning broke off: {0}")]
     Planner(tokio::task::JoinError),
@@ -56,7 +61,7 @@ struct Sent {
 /// Runs a push from its cursor to its end, or until `stop`.
 ///
 /// # Errors
-/// The database failed: what is recorded is recorded, and the push can be run again.
+/// The database failed, or the disk: what is recorded is recorded, and the push can be run again.
 pub(super) async fn run(
     loft: Arc<Loft>,
     push_id: PushId,
@@ -71,12 +76,13 @@ pub(super) async fn run(
     if failure.is_none() && stop.is_cancelled() {
         return Ok(());
     }
-    match &failure {
+    loft.store.finish_push(push_id, failure.clone()).await?;
+    loft.metrics.push_finished(if failure.is_some() { "PUSH_FAILED" } else { "PUSH_FINISHED" });
+    match failure {
         Some(reason) => tracing::error!(%push_id, reason, "push failed"),
         None => tracing::info!(%push_id, "push finished"),
     }
-    loft.metrics.push_finished(if failure.is_some() { "PUSH_FAILED" } else { "PUSH_FINISHED" });
-    Ok(loft.store.finish_push(push_id, failure).await?)
+    Ok(())
 }
 
 impl Run {
@@ -117,6 +123,9 @@ impl Run {
         match planner.await.map_err(Error::Planner)? {
             Ok(()) | Err(plan::Error::Stopping) => Ok(None),
             Err(plan::Error::Store(error)) => Err(error.into()),
+            Err(plan::Error::Package(ReadError::Io(trouble))) if trouble.kind() != ErrorKind::NotFound => {
+                Err(Error::Package(trouble))
+            }
             Err(damaged @ plan::Error::Package(_)) => Ok(Some(chain(&damaged))),
         }
     }
