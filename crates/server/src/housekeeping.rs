@@ -17,6 +17,9 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// How many rounds of expiry there are to one of everything else.
 const ROUNDS: u32 = 600;
 
+/// Pushes whose messages expire in one round; the next round goes on.
+const PUSHES: u32 = 1000;
+
 /// Rows changed in one transaction.
 const BITE: u32 = 2000;
 
@@ -46,12 +49,22 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
 }
 
 async fn expire(loft: &Loft, stop: &CancellationToken) -> Result<(), pigeonloft_store::Error> {
-    while !stop.is_cancelled() {
-        let expired = loft.store.expire(unix_seconds(), BITE).await?;
-        if expired == 0 {
-            break;
+    for push in loft.store.expired_pushes(unix_seconds(), PUSHES).await? {
+        let mut last = None;
+        loop {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            let expired = loft.store.expire(push, last, BITE).await?;
+            for &device in &expired {
+                loft.hub.settled(device, push);
+            }
+            loft.metrics.outcomes("xg", "expired", expired.len() as u64);
+            if expired.len() < BITE as usize {
+                break;
+            }
+            last = expired.last().copied();
         }
-        loft.metrics.outcomes("xg", "expired", expired);
     }
     Ok(())
 }

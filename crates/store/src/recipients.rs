@@ -179,33 +179,54 @@ impl Permit<'_> {
 }
 
 impl Store {
-    /// Lets up to `limit` recipients whose push has expired go. Answers how many did.
+    /// Pushes that have expired and for which something waits, the first to expire first: at most `limit`.
     ///
     /// # Errors
     /// The database's.
-    pub async fn expire(&self, now: i64, limit: u32) -> Result<u64> {
-        self.write(move |tx| {
-            let due = tx
-                .prepare_cached(
-                    "SELECT push_id FROM push WHERE waiting > 0 AND expire_at_s <= ?1 ORDER BY expire_at_s LIMIT 1",
-                )?
-                .query_row([now], |row| row.get(0).map(PushId))
-                .optional()?;
-            let Some(push_id) = due else { return Ok(0) };
-            let mut statement = tx.prepare_cached(
-                "SELECT device_id FROM recipient WHERE push_id = ?1 AND outcome IN (?2, ?3) LIMIT ?4",
+    pub async fn expired_pushes(&self, now: i64, limit: u32) -> Result<Vec<PushId>> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT push_id FROM push WHERE waiting > 0 AND expire_at_s <= ?1 ORDER BY expire_at_s LIMIT ?2",
             )?;
-            let devices = statement
-                .query_map(params![push_id.0, Outcome::Waiting.code(), Outcome::Sent.code(), limit], |row| {
-                    row.get(0).map(DeviceId)
-                })?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let expired = statement.query_map(params![now, limit], |row| row.get(0).map(PushId))?;
+            Ok(expired.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
+    /// Lets recipients of an expired push that still wait go: up to `limit` of those after the device `after`, in the
+    /// order of devices. Answers which it looked at; fewer than `limit` are the last.
+    ///
+    /// They are looked for beside the writer, and from where the last call ended: the writer is held up for as long as
+    /// it takes to change them, however many recipients the push has.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn expire(&self, push_id: PushId, after: Option<DeviceId>, limit: u32) -> Result<Vec<DeviceId>> {
+        let devices = self
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(
+                    "SELECT device_id FROM recipient
+                     WHERE push_id = ?1 AND device_id > ?2 AND outcome IN (?3, ?4) ORDER BY device_id LIMIT ?5",
+                )?;
+                let after = after.map_or(i64::MIN, |device| device.0);
+                let (waiting, sent) = (Outcome::Waiting.code(), Outcome::Sent.code());
+                let devices = statement
+                    .query_map(params![push_id.0, after, waiting, sent, limit], |row| row.get(0).map(DeviceId))?;
+                Ok(devices.collect::<rusqlite::Result<Vec<_>>>()?)
+            })
+            .await?;
+        if devices.is_empty() {
+            return Ok(devices);
+        }
+        self.write(move |tx| {
             let mut changes = BTreeMap::new();
             for device in &devices {
+                // Those that moved on since they were read stay what they are.
                 settle(tx, push_id, *device, Outcome::Expired, &mut changes)?;
             }
             apply_all(tx, changes)?;
-            Ok(devices.len() as u64)
+            Ok(devices)
         })
         .await
     }

@@ -111,13 +111,16 @@ async fn what_waits_goes_when_its_push_expires_and_what_does_not_stays() {
     loft.record(soon, 0, &outcomes).await.unwrap();
     loft.record(later, 0, &[(devices[0], Outcome::Waiting)]).await.unwrap();
 
-    assert_eq!(loft.store.expire(999, 10).await.unwrap(), 0);
+    assert_eq!(loft.store.expired_pushes(999, 10).await.unwrap(), []);
     assert_eq!(loft.waiting(devices[0], 999).await, [soon, later]);
     // No device is given what is expired, even before it is swept.
     assert_eq!(loft.waiting(devices[0], 1_000).await, [later]);
-    assert_eq!(loft.store.expire(1_000, 1).await.unwrap(), 1);
-    assert_eq!(loft.store.expire(1_000, 10).await.unwrap(), 1);
-    assert_eq!(loft.store.expire(1_000, 10).await.unwrap(), 0);
+    assert_eq!(loft.store.expired_pushes(2_000, 10).await.unwrap(), [soon, later]);
+    assert_eq!(loft.store.expired_pushes(1_000, 10).await.unwrap(), [soon]);
+    assert_eq!(loft.store.expire(soon, None, 1).await.unwrap(), [devices[0]]);
+    assert_eq!(loft.store.expire(soon, Some(devices[0]), 10).await.unwrap(), [devices[1]]);
+    assert_eq!(loft.store.expire(soon, None, 10).await.unwrap(), []);
+    assert_eq!(loft.store.expired_pushes(1_000, 10).await.unwrap(), []);
 
     let counts = loft.counts(soon).await;
     assert_eq!((counts.expired, counts.arrived, counts.waiting, counts.sent), (2, 1, 0, 2));

@@ -96,7 +96,9 @@ async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Ev
             loft.store.acknowledge(Acknowledged { seen: devices.to_vec(), arrived, receipts }).await.unwrap();
         }
         Event::Expire { now, limit } => {
-            loft.store.expire(*now, *limit).await.unwrap();
+            for push_id in loft.store.expired_pushes(*now, 1).await.unwrap() {
+                loft.store.expire(push_id, None, *limit).await.unwrap();
+            }
         }
         Event::Delete { device: place } => loft.store.delete_device(device(*place)).await.unwrap(),
     }
