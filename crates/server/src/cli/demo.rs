@@ -7,7 +7,6 @@ mod fleet;
 mod ledger;
 mod story;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -18,7 +17,7 @@ use self::cast::Cast;
 use super::failure::{Failure, say};
 use super::signals::Signals;
 use super::{logs, serve};
-use crate::config::{Config, Overrides};
+use crate::config::Config;
 use crate::serve::Addresses;
 
 /// Connections the demo's server takes on each port: its own devices, and some more to try.
@@ -36,21 +35,13 @@ pub(super) struct Demo {
     /// End after the table; exit status 0 only if every device got each of its messages exactly once
     #[arg(long)]
     exit: bool,
-    /// Folder of everything that must last [default: ./pigeonloft-data]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Address and port of the HTTP API; port 0 takes a free one [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: Option<String>,
-    /// Address and port of MQTT; port 0 takes a free one [default: 127.0.0.1:1883]
-    #[arg(long, value_name = "ADDR:PORT")]
-    mqtt_listen: Option<String>,
+    #[command(flatten)]
+    place: serve::Place,
 }
 
 impl Demo {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let overrides = Overrides { data_dir: self.data_dir, listen: self.listen, mqtt_listen: self.mqtt_listen };
-        let mut config = Config::load(None, &overrides)?;
+        let mut config = Config::load(None, &self.place.overrides())?;
         // Log lines would run through the progress bars.
         config.log.level = "warn".to_owned();
         // Fewer than by default, so that no limit of open files on a desk stands in the way.

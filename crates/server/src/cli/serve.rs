@@ -20,6 +20,16 @@ use crate::serve::Addresses;
 #[command(after_help = "Every setting, with its meaning: `pigeonloft config`. The command line wins over environment \
                         variables (PIGEONLOFT_HTTP__LISTEN=…), which win over the file.")]
 pub(super) struct Serve {
+    #[command(flatten)]
+    place: Place,
+    /// Configuration file; it only needs the keys it changes
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Where a server keeps its data and listens.
+#[derive(Debug, Args)]
+pub(super) struct Place {
     /// Folder of everything that must last [default: ./pigeonloft-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -29,15 +39,18 @@ pub(super) struct Serve {
     /// Address and port of MQTT, for devices; port 0 takes a free one [default: 127.0.0.1:1883]
     #[arg(long, value_name = "ADDR:PORT")]
     mqtt_listen: Option<String>,
-    /// Configuration file; it only needs the keys it changes
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+}
+
+impl Place {
+    /// As what the configuration takes it: it wins over file and environment.
+    pub(super) fn overrides(self) -> Overrides {
+        Overrides { data_dir: self.data_dir, listen: self.listen, mqtt_listen: self.mqtt_listen }
+    }
 }
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let overrides = Overrides { data_dir: self.data_dir, listen: self.listen, mqtt_listen: self.mqtt_listen };
-        let config = Config::load(self.config, &overrides)?;
+        let config = Config::load(self.config, &self.place.overrides())?;
         logs::start(&config.log)?;
         runtime()?.block_on(async {
             let signals = Signals::listen().map_err(|error| Failure::of("cannot listen for signals", &error))?;
