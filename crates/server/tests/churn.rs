@@ -53,7 +53,7 @@ fn killing_the_server_again_and_again_neither_loses_nor_doubles_a_message() {
     let fleet = Fleet::new(server.mqtt());
     // Half of the devices are away; of the others, one in each other batch takes its time, so that the push lasts.
     let online = || (0..DEVICES).filter(|place| place % 2 == 0);
-    let is_stubborn = |place: &usize| place % 40 == 0;
+    let is_stubborn = |place: &usize| place.is_multiple_of(40);
     let connect = || {
         fleet.online(online().filter(is_stubborn).map(|place| &phones[place]), Habit::NeverAcknowledges);
         fleet.online(online().filter(|place| !is_stubborn(place)).map(|place| &phones[place]), Habit::Acknowledges);

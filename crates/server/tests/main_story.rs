@@ -46,7 +46,7 @@ impl Story {
             let phone = Phone::new(device);
             match place % 5 {
                 3 | 4 => offline.push(phone),
-                _ if place % STUBBORN == 0 => stubborn.push(phone),
+                _ if place.is_multiple_of(STUBBORN) => stubborn.push(phone),
                 _ => prompt.push(phone),
             }
         }

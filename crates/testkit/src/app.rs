@@ -65,22 +65,12 @@ impl App {
     /// The server does not answer, or with another status than 200.
     #[must_use]
     pub fn call(&self, path: &str, body: &Value) -> Value {
-        self.try_call(path, body).expect("the server answers")
-    }
-
-    /// As [`App::call`], for a server that may be down.
-    ///
-    /// # Errors
-    /// It does not answer.
-    ///
-    /// # Panics
-    /// It answers with another status than 200.
-    pub fn try_call(&self, path: &str, body: &Value) -> Result<Value, ureq::Error> {
         let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", self.basic());
         // Not `send_json`: it indents, and sizes are counted as sent.
-        let mut answer = request.header("Content-Type", "application/json").send(body.to_string())?;
+        let mut answer =
+            request.header("Content-Type", "application/json").send(body.to_string()).expect("the server answers");
         assert_eq!(answer.status(), 200, "v3 answers always have status 200");
-        answer.body_mut().read_json()
+        answer.body_mut().read_json().expect("it answers JSON")
     }
 
     /// A call of our own API with this method, as the app: status and JSON (null where there is none).

@@ -207,11 +207,6 @@ impl Subscriber {
     pub fn wait_for_payloads(&self, count: usize) -> Vec<Value> {
         until("the client gets its messages", || Some(self.payloads()).filter(|payloads| payloads.len() >= count))
     }
-
-    /// Waits until the process has ended by itself.
-    pub fn wait_for_end(&mut self) {
-        until("the client ends", || self.child.try_wait().expect("it can be waited for"));
-    }
 }
 
 fn keep_lines(from: impl std::io::Read + Send + 'static, into: Arc<Mutex<Vec<String>>>) {

@@ -254,11 +254,6 @@ impl Server {
         self.launch();
     }
 
-    /// Changes a setting from the next start on.
-    pub fn set(&mut self, key: &str, value: impl ToString) {
-        self.settings.push((format!("PIGEONLOFT_{}", key.to_uppercase().replace('.', "__")), value.to_string()));
-    }
-
     /// A figure of `/metrics`: the sum over all series of this name whose labels contain `labels`.
     #[must_use]
     pub fn metric(&self, name: &str, labels: &str) -> f64 {
