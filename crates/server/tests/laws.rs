@@ -47,11 +47,12 @@ fn an_upload_whose_client_leaves_before_the_answer_leaves_a_file_with_its_row_or
 
 #[test]
 fn a_package_that_cannot_be_read_for_a_while_fails_no_push() {
-    let server = pigeonloft!().start();
+    let data = tempfile::tempdir().expect("a folder can be made");
+    let server = pigeonloft!().data_dir(data.path()).start();
     let app = server.app("android");
     let _ann = app.register_device(Some("ann"));
     let upload_id = app.uploaded(["ann", "bob"]);
-    let file = server.data_dir().join("packages").join(&server.package_files()[0]);
+    let file = data.path().join("packages").join(&server.package_files()[0]);
     let aside = file.with_extension("aside");
     std::fs::rename(&file, &aside).expect("it can be renamed");
     // A link to itself is there and cannot be opened: as good as a disk that fails for a while.
@@ -71,4 +72,22 @@ fn a_package_that_cannot_be_read_for_a_while_fails_no_push() {
         ("PUSH_FINISHED", &json!(2), &json!(1)),
         "{push}"
     );
+}
+
+#[test]
+fn a_small_push_waits_for_no_large_one_to_end_however_many_there_are() {
+    // Batches of one row, so that a large push lasts.
+    let server = pigeonloft!().set("push.running", 2).set("push.batch_rows", 1).start();
+    let app = server.app("android");
+    let _ann = app.register_device(Some("ann"));
+    let upload_id = app.uploaded((0..50_000).map(|row| format!("account{row:05}")));
+    let large = json!({ "audience_type": "package_account_push", "upload_id": upload_id });
+    let large = [app.pushed_in_turn(&large), app.pushed_in_turn(&large)];
+    let small = app.pushed(json!({ "audience_type": "account", "account_list": ["ann"] }));
+
+    let push = |push_id: &str| app.own("GET", &format!("/v1/pushes/{push_id}")).1;
+    until("the small push is finished", || (push(&small)["state"] == "PUSH_FINISHED").then_some(()));
+    for push_id in large {
+        assert_ne!(push(&push_id)["state"], "PUSH_FINISHED");
+    }
 }

@@ -1,5 +1,7 @@
 //! Pushes: the task, its cursor through the audience, and the sums of what became of its recipients.
 
+use std::ops::RangeInclusive;
+
 use pigeonloft_model::{AccessId, AudienceKind, MessageType, PushId, PushState, UploadId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -267,18 +269,27 @@ impl Store {
         .await
     }
 
-    /// Pushes that are due and not finished, oldest first, without those in `running`.
+    /// Pushes to so many rows that are due and not finished, oldest first, without those in `running`.
     ///
     /// # Errors
     /// The database's.
-    pub async fn due_pushes(&self, now: i64, running: Vec<PushId>, limit: u32) -> Result<Vec<PushId>> {
+    pub async fn due_pushes(
+        &self,
+        now: i64,
+        rows: RangeInclusive<u64>,
+        running: Vec<PushId>,
+        limit: u32,
+    ) -> Result<Vec<PushId>> {
+        // SQLite has no unsigned numbers; no audience comes near the end of the signed ones.
+        let [least, most] = [*rows.start(), *rows.end()].map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
         self.read(move |connection| {
             let running = push_array(&running);
             let mut statement = connection.prepare_cached(
                 "SELECT push_id FROM push WHERE finished_at IS NULL AND start_at_s <= ?1
-                 AND push_id NOT IN (SELECT value FROM rarray(?2)) ORDER BY push_id LIMIT ?3",
+                 AND audience_rows BETWEEN ?2 AND ?3
+                 AND push_id NOT IN (SELECT value FROM rarray(?4)) ORDER BY push_id LIMIT ?5",
             )?;
-            let due = statement.query_map(params![now, running, limit], |row| row.get(0).map(PushId))?;
+            let due = statement.query_map(params![now, least, most, running, limit], |row| row.get(0).map(PushId))?;
             Ok(due.collect::<rusqlite::Result<_>>()?)
         })
         .await

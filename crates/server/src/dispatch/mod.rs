@@ -13,6 +13,7 @@ mod plan;
 mod run;
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,10 @@ use crate::loft::Loft;
 /// of a large one and never for all of them.
 const RESOLVERS: usize = 2;
 
+/// Of this many places for running pushes, one is kept free of pushes of more than one batch: a push to one device does
+/// not wait for any of the large ones to end, however many there are.
+const PLACES_TO_ONE_FOR_SMALL: usize = 4;
+
 /// How long a push whose run failed is left alone.
 const AFTER_FAILURE: Duration = Duration::from_secs(3);
 
@@ -38,15 +43,20 @@ const AFTER_FAILURE: Duration = Duration::from_secs(3);
 pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
     let turns = Arc::new(Semaphore::new(RESOLVERS));
     let mut running = JoinSet::new();
-    let mut names: HashMap<tokio::task::Id, PushId> = HashMap::new();
+    let mut names: HashMap<tokio::task::Id, (PushId, Size)> = HashMap::new();
     let mut rests: HashMap<PushId, Instant> = HashMap::new();
     while !stop.is_cancelled() {
         let now = Instant::now();
         rests.retain(|_, until| *until > now);
-        let not_now = names.values().chain(rests.keys()).copied().collect();
-        for push_id in due(&loft, not_now, names.len()).await {
-            let task = running.spawn(run::run(loft.clone(), push_id, turns.clone(), stop.clone()));
-            names.insert(task.id(), push_id);
+        // Large ones first: they have fewer places.
+        for size in [Size::Large, Size::Small] {
+            let not_now = names.values().map(|(push_id, _)| push_id).chain(rests.keys()).copied().collect();
+            let large = names.values().filter(|(_, size)| *size == Size::Large).count();
+            let room = size.room(loft.config.push.running, names.len(), large);
+            for push_id in due(&loft, size, not_now, room).await {
+                let task = running.spawn(run::run(loft.clone(), push_id, turns.clone(), stop.clone()));
+                names.insert(task.id(), (push_id, size));
+            }
         }
         loft.metrics.running_pushes(names.len());
         tokio::select! {
@@ -67,10 +77,35 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
     loft.metrics.running_pushes(0);
 }
 
-async fn due(loft: &Loft, not_now: Vec<PushId>, running: usize) -> Vec<PushId> {
-    let room = loft.config.push.running.saturating_sub(running);
+/// Whether a push is one batch or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    Small,
+    Large,
+}
+
+impl Size {
+    /// How many more pushes of this size may run, of `places` in all, where so many do already.
+    fn room(self, places: usize, running: usize, large: usize) -> usize {
+        let room = places.saturating_sub(running);
+        match self {
+            Self::Small => room,
+            Self::Large => room.min((places - places.div_ceil(PLACES_TO_ONE_FOR_SMALL)).max(1).saturating_sub(large)),
+        }
+    }
+
+    fn rows(self, batch: u64) -> RangeInclusive<u64> {
+        match self {
+            Self::Small => 0..=batch,
+            Self::Large => batch + 1..=u64::MAX,
+        }
+    }
+}
+
+async fn due(loft: &Loft, size: Size, not_now: Vec<PushId>, room: usize) -> Vec<PushId> {
     let Ok(room @ 1..) = u32::try_from(room) else { return Vec::new() };
-    loft.store.due_pushes(unix_seconds(), not_now, room).await.unwrap_or_else(|error| {
+    let rows = size.rows(loft.config.push.batch_rows as u64);
+    loft.store.due_pushes(unix_seconds(), rows, not_now, room).await.unwrap_or_else(|error| {
         tracing::error!(error = chain(&error), "due pushes could not be read");
         Vec::new()
     })
@@ -78,7 +113,7 @@ async fn due(loft: &Loft, not_now: Vec<PushId>, running: usize) -> Vec<PushId> {
 
 /// Notes that a run ended. Answers its push if the run failed, so that it is tried again, but not at once.
 fn note_end(
-    names: &mut HashMap<tokio::task::Id, PushId>,
+    names: &mut HashMap<tokio::task::Id, (PushId, Size)>,
     ended: Result<(tokio::task::Id, Result<(), run::Error>), tokio::task::JoinError>,
 ) -> Option<PushId> {
     match ended {
@@ -87,14 +122,30 @@ fn note_end(
             None
         }
         Ok((id, Err(error))) => {
-            let push_id = names.remove(&id);
+            let push_id = names.remove(&id).map(|(push_id, _)| push_id);
             tracing::error!(?push_id, error = chain(&error), "a push stopped: it is taken up again");
             push_id
         }
         Err(panic) => {
-            let push_id = names.remove(&panic.id());
+            let push_id = names.remove(&panic.id()).map(|(push_id, _)| push_id);
             tracing::error!(?push_id, error = %panic, "a push stopped by a fault of the program: it is taken up again");
             push_id
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Size::{Large, Small};
+
+    #[test]
+    fn large_pushes_leave_places_for_small_ones() {
+        for (places, at_most) in [(64, 48), (4, 3), (3, 2), (2, 1), (1, 1)] {
+            assert_eq!(Large.room(places, 0, 0), at_most);
+            assert_eq!(Large.room(places, at_most, at_most), 0);
+            assert_eq!(Small.room(places, at_most, at_most), places - at_most);
+        }
+        assert_eq!((Large.room(64, 60, 0), Small.room(64, 60, 0)), (4, 4), "small ones may fill every place");
+        assert_eq!((Small.rows(10), Large.rows(10)), (0..=10, 11..=u64::MAX));
     }
 }

@@ -186,13 +186,15 @@ async fn a_push_starts_when_it_is_due_and_ends_once() {
     let loft = Loft::open().await;
     let push_id = loft.push(1, FAR_AHEAD).await;
     let running = loft.push(1, FAR_AHEAD).await;
-    assert_eq!(loft.store.due_pushes(0, vec![running], 10).await.unwrap(), [push_id]);
+    assert_eq!(loft.store.due_pushes(0, 0..=u64::MAX, vec![running], 10).await.unwrap(), [push_id]);
+    assert_eq!(loft.store.due_pushes(0, 2..=u64::MAX, vec![], 10).await.unwrap(), []);
+    assert_eq!(loft.store.due_pushes(0, 0..=1, vec![], 1).await.unwrap(), [push_id]);
     let started = loft.store.start_push(push_id).await.unwrap().unwrap();
     assert_eq!((started.push.state, started.stored_as), (PushState::Started, None));
     assert_eq!(started.push.template, format!("payload of {push_id}"));
     // A crash later the same push is due, and goes on where it stood.
     let loft = loft.reopened();
-    assert_eq!(loft.store.due_pushes(0, vec![running], 10).await.unwrap(), [push_id]);
+    assert_eq!(loft.store.due_pushes(0, 0..=u64::MAX, vec![running], 10).await.unwrap(), [push_id]);
     let again = loft.store.start_push(push_id).await.unwrap().unwrap();
     assert_eq!(again.push.started_at, started.push.started_at);
 
