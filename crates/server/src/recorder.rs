@@ -1,8 +1,8 @@
 //! The recorder: what devices report (seen, arrived, receipts), written down in groups.
 //!
 //! Sessions hand their reports to a queue and go on. One task takes what has gathered, writes it in one transaction,
-//! and only then tells the sessions. What cannot be written is tried again until it can: a report is never dropped
-//! while the server runs, and one lost with the server is made again, since its message is still in the inbox.
+//! and only then tells the sessions. What cannot be written now is tried again until it can; what can never be is
+//! logged and given up, alone. A report lost with the server is made again, since its message is still in the inbox.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,43 +69,126 @@ pub async fn run<D: Desk>(
             taken = reports.recv_many(&mut group, GROUP) => if taken == 0 { return },
             () = stop.cancelled() => return,
         }
-        let (reported, waiting) = sort_out(group.drain(..));
-        write_until_kept(&store, &reported).await;
-        for &(device, push) in &reported.arrived {
-            hub.settled(device, push);
+        if keep(&store, &group).await.is_ok() {
+            group.drain(..).for_each(|report| report.kept(&hub, &metrics));
+            continue;
         }
-        metrics.outcomes("xg", "arrived", reported.arrived.len() as u64);
-        for done in waiting {
-            // A session that ended meanwhile no longer wants to know.
-            let _ = done.send(());
+        // One of them cannot be written, ever, such as one of a damaged row: it must not take its neighbours with it.
+        for report in group.drain(..) {
+            match keep(&store, std::slice::from_ref(&report)).await {
+                Ok(()) => report.kept(&hub, &metrics),
+                Err(error) => tracing::error!(?report, error = chain(&error), "a device's report is lost"),
+            }
         }
     }
 }
 
-fn sort_out(group: impl Iterator<Item = Report>) -> (Acknowledged, Vec<oneshot::Sender<()>>) {
+impl Report {
+    /// It is durable: tells those who wait for that.
+    fn kept<D: Desk>(self, hub: &Hub<D>, metrics: &Metrics) {
+        match self {
+            Self::Arrived { device, push } => {
+                hub.settled(device, push);
+                metrics.outcomes("xg", "arrived", 1);
+            }
+            Self::Opened { done, .. } | Self::Receipt { done, .. } => {
+                // A session that ended meanwhile no longer wants to know.
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+fn sort_out(group: &[Report]) -> Acknowledged {
     let mut reported = Acknowledged::default();
-    let mut waiting = Vec::new();
     for report in group {
-        match report {
-            Report::Opened { device, done } => {
-                reported.seen.push(device);
-                waiting.push(done);
-            }
+        match *report {
+            Report::Opened { device, .. } => reported.seen.push(device),
             Report::Arrived { device, push } => reported.arrived.push((device, push)),
-            Report::Receipt { device, push, event, done } => {
-                reported.receipts.push((device, push, event));
-                waiting.push(done);
-            }
+            Report::Receipt { device, push, event, .. } => reported.receipts.push((device, push, event)),
         }
     }
-    (reported, waiting)
+    reported
 }
 
-async fn write_until_kept(store: &Store, reported: &Acknowledged) {
+/// Writes reports down, all or none, as often as it takes. `Err`: no time helps.
+async fn keep(store: &Store, group: &[Report]) -> Result<(), pigeonloft_store::Error> {
+    let reported = sort_out(group);
     let (mut wait, longest) = RETRY;
-    while let Err(error) = store.acknowledge(reported.clone()).await {
-        tracing::error!(error = chain(&error), retry_ms = wait.as_millis(), "reports of devices could not be written");
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(longest);
+    loop {
+        match store.acknowledge(reported.clone()).await {
+            Err(error) if error.may_pass() => {
+                let retry_ms = wait.as_millis();
+                tracing::error!(error = chain(&error), retry_ms, "reports of devices could not be written");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(longest);
+            }
+            kept_or_hopeless => return kept_or_hopeless,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pigeonloft_channels::xg::Limits;
+    use pigeonloft_model::{AccessId, Outcome, Platform, Token};
+    use pigeonloft_store::{App, BadRows, Batch, NewDevice, NewPush, Recipient, Registered};
+
+    use super::*;
+    use crate::desk::FrontDesk;
+
+    const APP: AccessId = AccessId(1_500_000_001);
+
+    /// A store with a push that waits for two devices.
+    async fn two_waiting(folder: &std::path::Path) -> (Store, PushId, [DeviceId; 2]) {
+        let store = Store::open(folder).unwrap();
+        let (secret_key, access_key, name) = ("secret".into(), "key".into(), "test".into());
+        let (platform, bad_rows) = (Platform::Android, BadRows::Refuse);
+        store.add_app(App { access_id: APP, secret_key, access_key, platform, name, bad_rows }).await.unwrap();
+        let mut devices = Vec::new();
+        for n in 0..2 {
+            let (token, password_hash) = (Token::from_random([n; 18]), [n; 32]);
+            let new = NewDevice { access_id: APP, token, password_hash, environment: None, channel: None };
+            let Registered::New(device) = store.register_device(new).await.unwrap() else { panic!("{n} is new") };
+            devices.push(device);
+        }
+        let (start_at, expire_at) = (0, 4_000_000_000);
+        let request = "{}".to_owned();
+        let new = NewPush { access_id: APP, request, upload_id: None, audience_rows: 2, start_at, expire_at };
+        let push_id = store.add_push(new, |_| String::new()).await.unwrap().unwrap();
+        let recipients = devices.iter().map(|&device| Recipient { device, outcome: Outcome::Waiting }).collect();
+        let batch = Batch { push_id, first_row: 0, rows: 2, no_device: 0, recipients };
+        store.permit().await.unwrap().record_batch(batch).durable().await.unwrap();
+        (store, push_id, [devices[0], devices[1]])
+    }
+
+    #[tokio::test]
+    async fn a_report_that_can_never_be_written_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, push, [damaged, sound]) = two_waiting(folder.path()).await;
+        let damage = move |tx: pigeonloft_store::Tx<'_>| {
+            Ok(tx.execute("UPDATE recipient SET outcome = 99 WHERE device_id = ?1", [damaged.0])?)
+        };
+        assert_eq!(store.write(damage).await.unwrap(), 1);
+
+        let (reports, reported) = mpsc::unbounded_channel();
+        let (done, is_durable) = oneshot::channel();
+        let event = ReceiptEvent::Clicked;
+        for report in [
+            Report::Arrived { device: damaged, push },
+            Report::Arrived { device: sound, push },
+            Report::Receipt { device: sound, push, event, done },
+        ] {
+            reports.send(report).unwrap();
+        }
+        let hub = Hub::new(FrontDesk::new(store.clone(), reports), Limits::default());
+        let stop = tokio_util::sync::CancellationToken::new();
+        let recorder = tokio::spawn(run(store.clone(), hub, Arc::new(Metrics::new()), reported, stop.clone()));
+        let patience = Duration::from_secs(60);
+        tokio::time::timeout(patience, is_durable).await.expect("in time").expect("the receipt is kept");
+        let counts = store.push(APP, push).await.unwrap().unwrap().counts;
+        assert_eq!((counts.arrived, counts.waiting, counts.clicked), (1, 1, 1));
+        stop.cancel();
+        tokio::time::timeout(patience, recorder).await.expect("in time").unwrap();
     }
 }
