@@ -35,6 +35,15 @@ pub struct Resolved {
     pub no_device: u64,
 }
 
+// CROSS JOIN keeps the order written: the batch drives, the index answers.
+const BY_ACCOUNT: &str = "SELECT r.rowid, a.device_id, a.bound_at FROM rarray(?1) r CROSS JOIN account a
+    ON a.access_id = ?2 AND a.account_type = ?3 AND a.name = r.value";
+const BY_ACCOUNT_IN_ENVIRONMENT: &str = "SELECT r.rowid, a.device_id, a.bound_at FROM rarray(?1) r CROSS JOIN account a
+    ON a.access_id = ?2 AND a.account_type = ?3 AND a.name = r.value
+    CROSS JOIN device d ON d.device_id = a.device_id AND d.environment = ?4";
+const BY_TOKEN: &str = "SELECT d.device_id FROM rarray(?1) r CROSS JOIN device d
+    ON d.access_id = ?2 AND d.token = r.value AND (?3 IS NULL OR d.environment = ?3)";
+
 pub(crate) fn bind(
     tx: &Connection,
     access_id: AccessId,
@@ -223,18 +232,7 @@ impl Reader {
         which: AccountPush,
         environment: Option<Environment>,
     ) -> Result<Resolved> {
-        // CROSS JOIN keeps the order written: the batch drives, the index answers.
-        let sql = match environment {
-            None => {
-                "SELECT r.rowid, a.device_id, a.bound_at FROM rarray(?1) r CROSS JOIN account a
-                 ON a.access_id = ?2 AND a.account_type = ?3 AND a.name = r.value"
-            }
-            Some(_) => {
-                "SELECT r.rowid, a.device_id, a.bound_at FROM rarray(?1) r CROSS JOIN account a
-                 ON a.access_id = ?2 AND a.account_type = ?3 AND a.name = r.value
-                 CROSS JOIN device d ON d.device_id = a.device_id AND d.environment = ?4"
-            }
-        };
+        let sql = if environment.is_none() { BY_ACCOUNT } else { BY_ACCOUNT_IN_ENVIRONMENT };
         let mut statement = self.0.prepare_cached(sql)?;
         let names = text_array(names);
         let rows = names.len() as u64;
@@ -289,14 +287,34 @@ impl Reader {
     ) -> Result<Resolved> {
         let tokens = text_array(tokens);
         let rows = tokens.len() as u64;
-        let mut statement = self.0.prepare_cached(
-            "SELECT d.device_id FROM rarray(?1) r CROSS JOIN device d
-             ON d.access_id = ?2 AND d.token = r.value AND (?3 IS NULL OR d.environment = ?3)",
-        )?;
+        let mut statement = self.0.prepare_cached(BY_TOKEN)?;
         let found = statement
             .query_map(params![tokens, access_id.0, environment.map(environment_name)], |row| row.get(0).map(DeviceId))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         let no_device = rows - found.len() as u64;
         Ok(Resolved { devices: found, no_device })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_batch_drives_and_the_index_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let Reader(connection) = Store::open(folder.path()).unwrap().reader().unwrap();
+        let plan = |sql: &str| {
+            let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            // Unbound: a plan needs no values.
+            explained.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<rusqlite::Result<Vec<_>>>().unwrap()
+        };
+        let batch = "SCAN r VIRTUAL TABLE INDEX 1:";
+        let account = "SEARCH a USING PRIMARY KEY (access_id=? AND account_type=? AND name=?)";
+        assert_eq!(plan(BY_ACCOUNT), [batch, account]);
+        let device = "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)";
+        assert_eq!(plan(BY_ACCOUNT_IN_ENVIRONMENT), [batch, account, device]);
+        let token = "SEARCH d USING INDEX sqlite_autoindex_device_1 (access_id=? AND token=?)";
+        assert_eq!(plan(BY_TOKEN), [batch, token]);
     }
 }
