@@ -51,8 +51,13 @@ pub enum Error {
     #[error("another server runs on the data folder {0}\nhint: stop it, or give this one its own --data-dir")]
     Running(PathBuf),
     /// The database cannot be opened.
-    #[error(transparent)]
-    Store(#[from] pigeonloft_store::Error),
+    #[error("the database in {path} cannot be used")]
+    Database {
+        /// The data folder.
+        path: PathBuf,
+        /// What the store says.
+        source: pigeonloft_store::Error,
+    },
     /// An address cannot be listened on, or the certificate cannot be used.
     #[error(transparent)]
     Net(#[from] net::Error),
@@ -70,14 +75,18 @@ pub async fn run(
 ) -> Result<(), Error> {
     let _lock = lock_data_dir(&config)?;
     let listeners = Listeners::bind(&config)?;
-    let store = Store::open(&config.data_dir)?;
+    let no_database = |source| Error::Database { path: config.data_dir.clone(), source };
+    let store = Store::open(&config.data_dir).map_err(no_database)?;
     let unusable = |source| Error::DataDir { path: config.packages_dir(), source };
     let orphans = PackageFolder::of(&config).prepare(&store).await.map_err(unusable)?;
     if orphans > 0 {
         tracing::warn!(orphans, "files of uploads that never ended were removed");
     }
     let grace = Duration::from_secs(config.shutdown.grace_s);
+    let (_, unfinished) = store.unfinished(i64::MAX).await.map_err(no_database)?;
+    let data_dir = config.data_dir.display().to_string();
     let parts = Parts::start(config, store, listeners);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), data_dir, unfinished, "started: unfinished pushes go on");
     started(&parts.addresses);
     stop.await;
     parts.stop(grace).await;
