@@ -114,12 +114,24 @@ pub struct Log {
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(try_from = "String")]
 pub enum LogFormat {
     /// For people.
     Text,
     /// For machines: one JSON object a line.
     Json,
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match name.as_str() {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("{name:?} is neither \"text\" nor \"json\"")),
+        }
+    }
 }
 
 /// `[shutdown]`
@@ -275,6 +287,8 @@ mod tests {
         };
         assert!(says("[http]\nlisten_on = 1").contains("listen_on"));
         assert!(says("[push]\nbatch_rows = 0").contains("push.batch_rows is 0"));
+        let format = says("[log]\nformat = \"xml\"");
+        assert!(format.contains("\"xml\" is neither \"text\" nor \"json\"") && format.contains("log.format"), "{format}");
         assert!(says("[tls]\nkey = \"k\"").contains("both a certificate and a key"));
     }
 

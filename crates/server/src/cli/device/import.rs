@@ -117,7 +117,8 @@ impl Import {
         if more > 0 {
             named.push(format!("and {more} more"));
         }
-        Err(Failure::new(format!("{bad} bad rows, so nothing was imported:\n  {}", named.join("\n  ")))
+        let rows = if bad == 1 { "row" } else { "rows" };
+        Err(Failure::new(format!("{bad} bad {rows}, so nothing was imported:\n  {}", named.join("\n  ")))
             .hint("correct them, or leave them out with --skip-bad-rows"))
     }
 }
