@@ -23,3 +23,4 @@ pub mod packages;
 pub mod password;
 pub mod recorder;
 pub mod serve;
+pub mod turns;

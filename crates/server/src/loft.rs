@@ -13,6 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::config::Config;
 use crate::desk::FrontDesk;
 use crate::metrics::Metrics;
+use crate::turns::Turns;
 
 /// How long an app is remembered before the database is asked again: so soon a change by the command line is seen.
 const APP_REMEMBERED: Duration = Duration::from_secs(2);
@@ -36,7 +37,7 @@ pub struct Loft {
     /// Memory for the bodies of JSON calls, a permit for each byte.
     pub bodies: Semaphore,
     /// Turns of uploads: as many as are worked on at once.
-    pub uploads: Arc<Semaphore>,
+    pub uploads: Turns,
     apps: Mutex<HashMap<AccessId, (Arc<App>, Instant)>>,
     last_package_push: Mutex<HashMap<AccessId, Instant>>,
     draining: AtomicBool,
@@ -48,7 +49,7 @@ impl Loft {
     pub fn new(config: Config, store: Store, hub: Arc<Hub<FrontDesk>>, metrics: Arc<Metrics>) -> Self {
         Self {
             bodies: Semaphore::new(config.http.bodies_bytes),
-            uploads: Arc::new(Semaphore::new(config.package.uploads_at_once)),
+            uploads: Turns::new(config.package.uploads_at_once),
             config,
             store,
             hub,

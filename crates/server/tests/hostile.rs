@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use pigeonloft_testkit::{Server, pigeonloft, raw, until};
 use serde_json::json;
@@ -48,4 +49,30 @@ fn the_bodies_of_all_calls_share_the_memory_there_is_for_them() {
     until("the first call holds all of it", || (ask() == 1_008_004).then_some(()));
     drop(first);
     until("it gave its share back", || (ask() != 1_008_004).then_some(()));
+}
+
+#[test]
+fn who_knows_an_access_id_alone_keeps_no_other_app_from_uploading() {
+    let server = pigeonloft!().set("package.uploads_at_once", 2).start();
+    let (watched, other) = (server.app("android"), server.app("android"));
+    let stamp = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is right").as_secs();
+    let request = format!(
+        "POST /v3/push/package/upload HTTP/1.1\r\nHost: x\r\nAccessId: {}\r\nTimeStamp: {stamp}\r\nSign: none\r\n\
+         Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n\
+         --b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n",
+        watched.access_id,
+        64 << 20
+    );
+    let held: Vec<TcpStream> = (0..4)
+        .map(|place| {
+            let mut stream = raw::connect(server.http());
+            stream.write_all(request.as_bytes()).expect("the server reads");
+            if place == 0 {
+                // More than the system keeps for who does not read: once it is sent, this upload has its turn.
+                stream.write_all(&b"ab\n".repeat(8 << 20)).expect("the server reads");
+            }
+            stream
+        })
+        .collect();
+    assert_eq!(other.upload("list.txt", "ab\ncd\n")["retCode"], 0, "while {} are open", held.len());
 }

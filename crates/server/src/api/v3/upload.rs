@@ -20,7 +20,7 @@ use pigeonloft_model::{Fault, RetCode, UploadId};
 use pigeonloft_package::{BadRows, FileName, Intake, IntakeError, Limits, Published, RefusalKind};
 use pigeonloft_store::{App, NewPackage};
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::api::answer::{self, Answer, Style};
@@ -30,6 +30,7 @@ use crate::chain::chain;
 use crate::loft::Loft;
 use crate::multipart::{self, Event, Reader};
 use crate::packages::PackageFolder;
+use crate::turns::Turn;
 
 /// The form field the file comes in.
 const FIELD: &str = "file";
@@ -78,7 +79,7 @@ fn waits_for_continue(headers: &HeaderMap) -> bool {
 struct Admitted {
     caller: Caller,
     form: Reader,
-    turn: OwnedSemaphorePermit,
+    turn: Turn,
 }
 
 async fn admit(loft: &Loft, headers: &HeaderMap) -> Result<Admitted, Fault> {
@@ -86,11 +87,14 @@ async fn admit(loft: &Loft, headers: &HeaderMap) -> Result<Admitted, Fault> {
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let form = Reader::new(content_type).map_err(|error| unreadable_form(&error))?;
     check_length(loft, headers)?;
-    match tokio::time::timeout(TURN, loft.uploads.clone().acquire_owned()).await {
+    match tokio::time::timeout(TURN, loft.uploads.take(caller.app.access_id)).await {
         Ok(Ok(turn)) => Ok(Admitted { caller, form, turn }),
         _ => Err(Fault::new(
             RetCode::TooFast,
-            format!("{} uploads are being worked on already: try again", loft.config.package.uploads_at_once),
+            format!(
+                "{} uploads are being worked on already, or half as many of this app: try again",
+                loft.config.package.uploads_at_once
+            ),
         )),
     }
 }
