@@ -97,7 +97,7 @@ impl SlowDesk {
                     for device in acked {
                         hub.settled(device, push);
                     }
-                    hub.wake(&rest);
+                    hub.wake(push, &rest);
                 }
                 Job::Arrived(device, push) => {
                     let mut book = self.book.lock().expect("no panic");

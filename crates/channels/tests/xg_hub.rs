@@ -72,7 +72,7 @@ async fn a_device_is_offline_until_it_subscribes_and_after_it_unsubscribes() {
         assert!(matches!(phone.next().await, Some(Packet::Unsuback(_))));
         assert_eq!((offered(), hub.is_online(DeviceId(7))), (vec![Handed::Offline], false));
         desk.put(7, 2);
-        hub.wake(&[DeviceId(7)]);
+        hub.wake(PushId(2), &[DeviceId(7)]);
         phone.expect_silence().await;
         phone.subscribe().await;
         assert_eq!(phone.expect_push().await.1, 2);
@@ -91,14 +91,14 @@ async fn an_acknowledgement_after_the_tracker_closed_goes_to_the_desk() {
     let none: Vec<usize> = Vec::new();
     assert_eq!(acked(&tracker), none);
     desk.put(7, 1);
-    hub.wake(&[DeviceId(7)]);
+    hub.wake(PushId(1), &[DeviceId(7)]);
     // It is in flight: it does not come again.
     phone.expect_silence().await;
     assert_eq!(desk.book().arrived, []);
     phone.ack(pid).await;
     desk.until("it arrived", |book| book.arrived == [(DeviceId(7), PushId(1))]).await;
     assert!(desk.book().inbox.is_empty());
-    hub.wake(&[DeviceId(7)]);
+    hub.wake(PushId(1), &[DeviceId(7)]);
     phone.expect_silence().await;
 }
 
@@ -163,7 +163,7 @@ async fn a_device_that_acknowledges_nothing_delays_itself_alone() {
         if handed[0] == Handed::Busy {
             busy.push(push);
             desk.put(1, push);
-            hub.wake(&[DeviceId(1)]);
+            hub.wake(PushId(push), &[DeviceId(1)]);
         }
     }
     assert_eq!(busy, (33..=100).collect::<Vec<_>>(), "a window's worth went out");
@@ -192,7 +192,7 @@ async fn a_session_waits_for_acknowledgements_to_be_settled_and_never_sends_them
         phone.ack(pid).await;
     }
     phone.expect_silence().await;
-    hub.wake(&[DeviceId(7)]);
+    hub.wake(PushId(9), &[DeviceId(7)]);
     phone.expect_silence().await;
     assert_eq!(hub.send(PushId(99), &batch([7], 99), NEVER, &Tracker::new(1)), [Handed::Busy]);
     for push in 1..=8 {

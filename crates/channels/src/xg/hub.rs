@@ -168,11 +168,15 @@ impl<D: Desk> Hub<D> {
         handed
     }
 
-    /// Messages were put into these inboxes, durably: the sessions look again.
-    pub fn wake(&self, devices: &[DeviceId]) {
+    /// The messages of a push were put into these inboxes, durably: the sessions look again. A session that has the
+    /// message in flight would find nothing new, and is left alone.
+    pub fn wake(&self, push: PushId, devices: &[DeviceId]) {
         for device in devices {
             let Some(slot) = self.slot(*device) else { continue };
             let mut inner = lock(&slot.inner);
+            if inner.session.knows(push) {
+                continue;
+            }
             inner.session.wake();
             if inner.session.wants_to_ask() {
                 inner.unpark();

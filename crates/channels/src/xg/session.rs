@@ -282,7 +282,9 @@ impl Session {
         sent
     }
 
-    fn knows(&self, push: PushId) -> bool {
+    /// Is the message in flight or held back?
+    #[must_use]
+    pub fn knows(&self, push: PushId) -> bool {
         self.in_flight().any(|known| known == push) || self.held.iter().any(|(known, _)| *known == push)
     }
 

@@ -237,7 +237,7 @@ impl Run {
                 waiting.push(device);
             }
         }
-        self.loft.hub.wake(&waiting);
+        self.loft.hub.wake(self.push_id, &waiting);
         for (outcome, count) in Outcome::ALL.iter().zip(counts) {
             if count > 0 {
                 self.loft.metrics.outcomes(Channel::Xg.as_str(), outcome.as_str(), count);
