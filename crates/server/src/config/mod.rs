@@ -288,7 +288,10 @@ mod tests {
         assert!(says("[http]\nlisten_on = 1").contains("listen_on"));
         assert!(says("[push]\nbatch_rows = 0").contains("push.batch_rows is 0"));
         let format = says("[log]\nformat = \"xml\"");
-        assert!(format.contains("\"xml\" is neither \"text\" nor \"json\"") && format.contains("log.format"), "{format}");
+        assert!(
+            format.contains("\"xml\" is neither \"text\" nor \"json\"") && format.contains("log.format"),
+            "{format}"
+        );
         assert!(says("[tls]\nkey = \"k\"").contains("both a certificate and a key"));
     }
 
