@@ -45,8 +45,12 @@ const SCHEMA_VERSION: i64 = 1;
 /// Name of the database file in the data folder.
 pub const DATABASE_FILE: &str = "pigeonloft.db";
 
-/// How long a statement waits for another process (a command beside the server) before it fails.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a statement that finds another process (a command beside the server) writing tries again, once each
+/// [`BUSY_PAUSE`], before it fails: half a minute.
+const BUSY_TRIES: i32 = 30_000;
+
+/// SQLite's own waits grow to 100 ms: a command that writes chunk after chunk would be in its next one at every try.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
 
 /// An open database. Cheap to clone: clones share the writer and the readers.
 #[derive(Clone, Debug)]
@@ -83,8 +87,8 @@ impl Store {
 }
 
 fn connect(path: &Path) -> Result<Connection> {
-    let connection = Connection::open(path).map_err(|source| Error::Open { path: path.into(), source })?;
-    tune(&connection)?;
+    let mut connection = Connection::open(path).map_err(|source| Error::Open { path: path.into(), source })?;
+    tune(&mut connection)?;
     // FULL: a commit that was answered survives power loss, not only kill -9.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -95,14 +99,17 @@ fn connect(path: &Path) -> Result<Connection> {
 
 fn connect_to_read(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-    let connection =
+    let mut connection =
         Connection::open_with_flags(path, flags).map_err(|source| Error::Open { path: path.into(), source })?;
-    tune(&connection)?;
+    tune(&mut connection)?;
     Ok(connection)
 }
 
-fn tune(connection: &Connection) -> Result<()> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+fn tune(connection: &mut Connection) -> Result<()> {
+    connection.busy_handler(Some(|tries| {
+        std::thread::sleep(BUSY_PAUSE);
+        tries < BUSY_TRIES
+    }))?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.pragma_update(None, "cache_size", -16_384)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;

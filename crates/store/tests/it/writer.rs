@@ -1,6 +1,7 @@
 //! The writer: writes are committed in groups, in order, and each stands or falls alone.
 
 use std::sync::mpsc;
+use std::time::Duration;
 
 use pigeonloft_store::{Error, Store, Tx, Written};
 
@@ -151,4 +152,34 @@ async fn a_file_of_a_newer_program_is_left_alone() {
     loft.behind_its_back().pragma_update(None, "user_version", 99).unwrap();
     let opened = Store::open(loft.dir.path());
     assert!(matches!(opened, Err(Error::FromTheFuture { found: 99, .. })), "{opened:?}");
+}
+
+#[tokio::test]
+async fn writes_get_their_turn_beside_a_program_that_writes_all_the_time() {
+    let loft = Loft::open().await;
+    let greedy = loft.behind_its_back();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let (begins, begun) = mpsc::channel();
+    let beside = std::thread::spawn(move || {
+        let mut chunks = 0;
+        while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            greedy.execute_batch("BEGIN IMMEDIATE").unwrap();
+            begins.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(90));
+            greedy.execute_batch("COMMIT").unwrap();
+            chunks += 1;
+            // Until it has read its next chunk.
+            std::thread::sleep(Duration::from_millis(4));
+        }
+        chunks
+    });
+    for n in 0..10 {
+        // Each write comes when a chunk has just begun.
+        while begun.try_recv().is_ok() {}
+        begun.recv().unwrap();
+        loft.device(APP, n).await;
+    }
+    stop.send(()).unwrap();
+    let chunks = beside.join().unwrap();
+    assert!(chunks <= 30, "10 writes waited for {chunks} chunks");
 }
