@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use pigeonloft_testkit::pigeonloft;
+use pigeonloft_testkit::{pigeonloft, until};
 use serde_json::json;
 
 #[test]
@@ -24,6 +24,19 @@ fn a_start_says_what_started_where_and_how_many_pushes_go_on() {
     for says in [env!("CARGO_PKG_VERSION"), &server.data_dir().display().to_string()] {
         assert!(second.contains(says), "{says} in {second}");
     }
+}
+
+#[test]
+fn every_outcome_is_in_the_metrics_those_of_deleted_devices_too() {
+    let server = pigeonloft!().start();
+    let app = server.app("android");
+    let device = app.register_device(Some("ann"));
+    let push_id = app.pushed(json!({ "audience_type": "account", "account_list": ["ann"] }));
+    until("it waits for the device", || (app.progress(&push_id)["outcomes"]["waiting"] == 1).then_some(()));
+    assert_eq!(app.as_device(&device, "DELETE", "", &json!({})).0, 204);
+    let recipients = |outcome: &str| server.metric("pigeonloft_recipients_total", &format!("outcome=\"{outcome}\""));
+    assert_eq!((recipients("waiting"), recipients("gone")), (1.0, 1.0));
+    assert_eq!(server.metric("pigeonloft_inbox_messages", ""), 0.0);
 }
 
 #[test]

@@ -166,15 +166,15 @@ impl Store {
     }
 
     /// Deletes a device with its accounts and what waits for it; pushes that still had a message for it count it as
-    /// gone.
+    /// gone. Returns how many did.
     ///
     /// # Errors
     /// The database's.
-    pub async fn delete_device(&self, device: DeviceId) -> Result<()> {
+    pub async fn delete_device(&self, device: DeviceId) -> Result<u64> {
         self.write(move |tx| {
-            crate::inbox::empty(tx, device)?;
+            let gone = crate::inbox::empty(tx, device)?;
             tx.execute("DELETE FROM device WHERE device_id = ?1", [device.0])?;
-            Ok(())
+            Ok(gone)
         })
         .await
     }

@@ -32,16 +32,18 @@ pub struct Acknowledged {
     pub receipts: Vec<(DeviceId, PushId, ReceiptEvent)>,
 }
 
-/// Lets everything that waits for a device go: the device is deleted.
-pub(crate) fn empty(tx: &Connection, device: DeviceId) -> Result<()> {
+/// Lets everything that waits for a device go: the device is deleted. Returns how many messages that were.
+pub(crate) fn empty(tx: &Connection, device: DeviceId) -> Result<u64> {
     let mut statement = tx.prepare_cached("SELECT push_id FROM inbox WHERE device_id = ?1")?;
     let waiting =
         statement.query_map([device.0], |row| row.get(0).map(PushId))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let messages = waiting.len() as u64;
     let mut changes = BTreeMap::new();
     for push_id in waiting {
         settle(tx, push_id, device, Outcome::Gone, &mut changes)?;
     }
-    apply_all(tx, changes)
+    apply_all(tx, changes)?;
+    Ok(messages)
 }
 
 impl Store {

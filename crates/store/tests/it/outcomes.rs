@@ -138,8 +138,8 @@ async fn a_deleted_device_is_gone_from_the_pushes_that_still_had_a_message_for_i
     loft.record(arrived, 0, &[(devices[0], Outcome::Arrived)]).await.unwrap();
     loft.record(waits, 0, &[(devices[0], Outcome::Sent), (devices[1], Outcome::Waiting)]).await.unwrap();
 
-    loft.store.delete_device(devices[0]).await.unwrap();
-    loft.store.delete_device(devices[0]).await.unwrap();
+    assert_eq!(loft.store.delete_device(devices[0]).await.unwrap(), 1);
+    assert_eq!(loft.store.delete_device(devices[0]).await.unwrap(), 0);
 
     let counts = loft.counts(waits).await;
     assert_eq!((counts.targets, counts.gone, counts.waiting), (2, 1, 1));

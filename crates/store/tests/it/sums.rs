@@ -100,7 +100,9 @@ async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Ev
                 loft.store.expire(push_id, None, *limit).await.unwrap();
             }
         }
-        Event::Delete { device: place } => loft.store.delete_device(device(*place)).await.unwrap(),
+        Event::Delete { device: place } => {
+            loft.store.delete_device(device(*place)).await.unwrap();
+        }
     }
 }
 

@@ -79,7 +79,8 @@ pub(super) async fn remove(
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let (_, device) = itself(&loft, &headers, &token).await?;
-    loft.store.delete_device(device).await?;
+    let gone = loft.store.delete_device(device).await?;
+    loft.metrics.outcomes("xg", "gone", gone);
     loft.hub.disconnect(device);
     Ok(StatusCode::NO_CONTENT)
 }
