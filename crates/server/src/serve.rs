@@ -61,13 +61,16 @@ pub enum Error {
     /// An address cannot be listened on, or the certificate cannot be used.
     #[error(transparent)]
     Net(#[from] net::Error),
+    /// A part of the running server ended by a fault of the program: without it the rest is no server.
+    #[error("the server's part \"{0}\" has failed\nhint: start the server again, it goes on where it stopped")]
+    Part(&'static str),
 }
 
 /// Runs a server until `stop` resolves, and then until what runs is finished or parked. `started` is called once it
 /// can be reached.
 ///
 /// # Errors
-/// The server could not start. Once it has, nothing but `stop` ends it.
+/// The server could not start. Once it has, nothing but `stop` ends it, or [`Error::Part`].
 pub async fn run(
     config: Config,
     started: impl FnOnce(&Addresses) + Send,
@@ -85,12 +88,39 @@ pub async fn run(
     let grace = Duration::from_secs(config.shutdown.grace_s);
     let (_, unfinished) = store.unfinished(i64::MAX).await.map_err(no_database)?;
     let data_dir = config.data_dir.display().to_string();
-    let parts = Parts::start(config, store, listeners);
+    let (ends, mut ended) = mpsc::channel(1);
+    let parts = Parts::start(&ends, config, store, listeners);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), data_dir, unfinished, "started: unfinished pushes go on");
     started(&parts.addresses);
-    stop.await;
+    let failed = tokio::select! {
+        () = stop => None,
+        failed = ended.recv() => failed,
+    };
     parts.stop(grace).await;
-    Ok(())
+    failed.map_or(Ok(()), |part| Err(Error::Part(part)))
+}
+
+/// Says that a part has ended, however it did.
+struct Ends(mpsc::Sender<&'static str>, &'static str);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // Only the first is waited for.
+        let _ = self.0.try_send(self.1);
+    }
+}
+
+/// Runs a part of the server. None ends before it is told to, unless it fails.
+fn part(
+    ends: &mpsc::Sender<&'static str>,
+    name: &'static str,
+    run: impl Future<Output = ()> + Send + 'static,
+) -> tokio::task::JoinHandle<()> {
+    let ends = Ends(ends.clone(), name);
+    tokio::spawn(async move {
+        let _ends = ends;
+        run.await;
+    })
 }
 
 /// The lock ends with the process, however it ends.
@@ -116,21 +146,22 @@ struct Parts {
 }
 
 impl Parts {
-    fn start(config: Config, store: Store, listeners: Listeners) -> Self {
+    fn start(ends: &mpsc::Sender<&'static str>, config: Config, store: Store, listeners: Listeners) -> Self {
         let metrics = Arc::new(Metrics::new());
         let (reports, reported) = mpsc::unbounded_channel();
         let hub = xg::Hub::new(FrontDesk::new(store.clone(), reports), channel_limits(&config));
         let loft = Arc::new(Loft::new(config, store.clone(), hub.clone(), metrics.clone()));
         let recorder_stop = CancellationToken::new();
-        let recorder = tokio::spawn(recorder::run(store, hub, metrics, reported, recorder_stop.clone()));
+        let recorder = part(ends, "recorder", recorder::run(store, hub, metrics, reported, recorder_stop.clone()));
         let work_stop = CancellationToken::new();
         let work = vec![
-            tokio::spawn(dispatch::run(loft.clone(), work_stop.clone())),
-            tokio::spawn(housekeeping::run(loft.clone(), work_stop.clone())),
+            part(ends, "dispatch", dispatch::run(loft.clone(), work_stop.clone())),
+            part(ends, "housekeeping", housekeeping::run(loft.clone(), work_stop.clone())),
         ];
         let intake_stop = CancellationToken::new();
         let addresses = listeners.addresses();
-        let intake = tokio::spawn(listeners.serve(loft.clone(), api::router(loft.clone()), intake_stop.clone()));
+        let serving = listeners.serve(loft.clone(), api::router(loft.clone()), intake_stop.clone());
+        let intake = part(ends, "net", serving);
         Self {
             loft,
             addresses,
@@ -140,7 +171,7 @@ impl Parts {
         }
     }
 
-    /// Calls in flight end; then running pushes are parked; then devices are sent away; then what they reported is
+    /// Running pushes are parked; then calls in flight end; then devices are sent away; then what they reported is
     /// written down. Each within the grace time: what is cut off goes on at the next start.
     async fn stop(self, grace: Duration) {
         tracing::info!(grace_s = grace.as_secs(), "stopping: no new work is taken");
@@ -183,5 +214,21 @@ fn channel_limits(config: &Config) -> xg::Limits {
         window: mqtt.window,
         write_stall: Duration::from_secs(mqtt.write_stall_s),
         ..xg::Limits::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_fails_is_named() {
+        let (ends, mut ended) = mpsc::channel(1);
+        let sound = part(&ends, "sound", std::future::pending());
+        let failing = part(&ends, "failing", async { panic!("a fault of the program") });
+        assert_eq!(ended.recv().await, Some("failing"));
+        assert!(failing.await.unwrap_err().is_panic());
+        assert!(!sound.is_finished());
+        sound.abort();
     }
 }
