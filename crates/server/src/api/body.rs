@@ -75,7 +75,7 @@ impl Deref for Whole<'_> {
 /// As [`next_piece`]; it is too slow; or it is too large, or no memory is left: then what follows was read and thrown
 /// away.
 pub async fn whole(mut body: Body, limit: usize, idle: Duration, memory: &Semaphore) -> Result<Whole<'_>, Error> {
-    let longest = idle * SILENCES;
+    let longest = idle.saturating_mul(SILENCES);
     let read = tokio::time::timeout(longest, up_to(&mut body, limit, idle, memory)).await;
     let read = read.unwrap_or(Err(Error::Slow(longest)));
     if let Err(Error::TooLarge(_) | Error::Busy) = read {
@@ -122,5 +122,5 @@ pub async fn discard(mut body: Body, limit: u64, idle: Duration) {
         }
     };
     // Whoever takes longer is answered without being listened to.
-    let _ = tokio::time::timeout(idle * SILENCES_REFUSED, read).await;
+    let _ = tokio::time::timeout(idle.saturating_mul(SILENCES_REFUSED), read).await;
 }

@@ -209,7 +209,6 @@ impl Config {
             ("mqtt.connections", self.mqtt.connections),
             ("mqtt.connections_per_address", self.mqtt.connections_per_address),
             ("mqtt.window", usize::from(self.mqtt.window)),
-            ("package.uploads_at_once", self.package.uploads_at_once),
             ("push.batches_in_flight", self.push.batches_in_flight),
             ("push.running", self.push.running),
         ];
@@ -223,7 +222,7 @@ impl Config {
             let (key, value) = ("http.bodies_bytes", self.http.bodies_bytes.to_string());
             return Err(Error::Range { key, value, must: "at least http.json_bytes" });
         }
-        let ranges: [(_, i64, _, _); 3] = [
+        let ranges: [(_, i64, _, _); 5] = [
             ("push.batch_rows", self.push.batch_rows as i64, 1..=100_000, "from 1 to 100000"),
             (
                 "package.sort_memory_bytes",
@@ -232,6 +231,9 @@ impl Config {
                 "from 65536 to 4294967296",
             ),
             ("push.scan_ms", self.push.scan_ms as i64, 10..=60_000, "from 10 to 60000"),
+            ("package.uploads_at_once", self.package.uploads_at_once as i64, 1..=1000, "from 1 to 1000"),
+            // A CONNECT alone has about a hundred bytes; beyond 2^28 there are no packets.
+            ("mqtt.packet_bytes", self.mqtt.packet_bytes as i64, 256..=1 << 28, "from 256 to 268435456"),
         ];
         for (key, value, range, must) in ranges {
             if !range.contains(&value) {
@@ -292,6 +294,9 @@ mod tests {
             format.contains("\"xml\" is neither \"text\" nor \"json\"") && format.contains("log.format"),
             "{format}"
         );
+        assert!(says("[package]\nuploads_at_once = 9223372036854775807").contains("package.uploads_at_once is"));
+        assert!(says("[mqtt]\npacket_bytes = 0").contains("mqtt.packet_bytes is 0"));
+        assert!(says("[http]\nbodies_bytes = 1").contains("http.bodies_bytes is 1"));
         assert!(says("[tls]\nkey = \"k\"").contains("both a certificate and a key"));
     }
 
