@@ -1,11 +1,13 @@
 //! Sorter: any number of rows in, the distinct ones out in ascending order of their bytes, in bounded memory.
 //!
 //! Rows gather in an arena. A full arena is sorted and spilled as a *run*, an anonymous file that vanishes with its last
-//! handle. At most [`FAN_IN`] runs of one size are open; then they are merged into one of the next size.
+//! handle, on a thread beside the one that gathers: there are two arenas, and each has half the memory. At most
+//! [`FAN_IN`] runs of one size are open; then they are merged into one of the next size.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use super::block::BlockWriter;
 use super::merge::merge;
@@ -24,12 +26,46 @@ struct Entry {
     len: u32,
 }
 
+/// Rows, and where each stands.
+#[derive(Default)]
+struct Arena {
+    text: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+impl Arena {
+    /// Reserves `memory` bytes at once, for growing would copy and hold both copies; pages that stay untouched cost
+    /// nothing.
+    fn reserve(&mut self, memory: usize) {
+        self.text.reserve_exact(memory);
+        self.entries.reserve_exact(memory / size_of::<Entry>());
+    }
+
+    fn bytes(&self) -> usize {
+        self.text.len() + self.entries.len() * size_of::<Entry>()
+    }
+
+    fn push(&mut self, row: &[u8]) {
+        self.entries.push(Entry { key: 0, offset: self.text.len() as u32, len: row.len() as u32 });
+        self.text.extend_from_slice(row);
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.entries.clear();
+    }
+}
+
+/// A run being written, and the arena it is made of, which is empty when it comes back.
+type Spill = JoinHandle<io::Result<(File, Arena)>>;
+
 /// Sorts and deduplicates.
 pub(crate) struct Sorter {
     dir: PathBuf,
+    /// Of one arena.
     memory: usize,
-    arena: Vec<u8>,
-    entries: Vec<Entry>,
+    arena: Arena,
+    spill: Option<Spill>,
     /// `levels[n]` holds runs that were made of `FAN_IN`ⁿ arenas.
     levels: Vec<Vec<File>>,
 }
@@ -37,33 +73,31 @@ pub(crate) struct Sorter {
 impl Sorter {
     /// Spills into `dir` what exceeds `memory` bytes.
     pub(crate) fn new(dir: &Path, memory: usize) -> Self {
-        let memory = memory.clamp(*MEMORY.start(), *MEMORY.end());
-        Self { dir: dir.to_owned(), memory, arena: Vec::new(), entries: Vec::new(), levels: Vec::new() }
+        let memory = memory.clamp(*MEMORY.start(), *MEMORY.end()) / 2;
+        Self { dir: dir.to_owned(), memory, arena: Arena::default(), spill: None, levels: Vec::new() }
     }
 
     /// Adds a row.
     pub(crate) fn push(&mut self, row: &[u8]) -> io::Result<()> {
-        let held = self.arena.len() + self.entries.len() * size_of::<Entry>();
-        if held + row.len() + size_of::<Entry>() > self.memory && !self.entries.is_empty() {
+        let held = self.arena.bytes();
+        if held + row.len() + size_of::<Entry>() > self.memory && held > 0 {
             self.spill()?;
         }
-        if self.entries.capacity() == 0 {
-            // Reserved at once, for growing would copy and hold both copies; pages that stay untouched cost nothing.
-            self.arena.reserve_exact(self.memory);
-            self.entries.reserve_exact(self.memory / size_of::<Entry>());
+        if self.arena.entries.capacity() == 0 {
+            self.arena.reserve(self.memory);
         }
-        self.entries.push(Entry { key: 0, offset: self.arena.len() as u32, len: row.len() as u32 });
-        self.arena.extend_from_slice(row);
+        self.arena.push(row);
         Ok(())
     }
 
     /// Hands over every distinct row in order.
     pub(crate) fn finish(mut self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        if self.levels.is_empty() {
-            return sorted(&self.arena, &mut self.entries, each);
+        if self.levels.is_empty() && self.spill.is_none() {
+            return sorted(&mut self.arena, each);
         }
         self.spill()?;
-        (self.arena, self.entries) = (Vec::new(), Vec::new());
+        self.spilled()?;
+        self.arena = Arena::default();
         let mut runs: Vec<File> = self.levels.drain(..).flatten().collect();
         while runs.len() > FAN_IN {
             // The smallest runs come first.
@@ -73,11 +107,26 @@ impl Sorter {
         merge(runs, &mut each)
     }
 
+    /// Begins to spill the arena, and goes on with the one spilled before.
     fn spill(&mut self) -> io::Result<()> {
-        let spilled = run(&self.dir, |out| sorted(&self.arena, &mut self.entries, |row| out.push(row)))?;
-        self.arena.clear();
-        self.entries.clear();
-        self.add(0, spilled)
+        let empty = self.spilled()?;
+        let mut full = std::mem::replace(&mut self.arena, empty);
+        let dir = self.dir.clone();
+        let spill = std::thread::Builder::new().name("spill".to_owned()).spawn(move || {
+            let file = run(&dir, |out| sorted(&mut full, |row| out.push(row)))?;
+            full.clear();
+            Ok((file, full))
+        })?;
+        self.spill = Some(spill);
+        Ok(())
+    }
+
+    /// Waits for the spill under way, if there is one, and answers its arena.
+    fn spilled(&mut self) -> io::Result<Arena> {
+        let Some(spill) = self.spill.take() else { return Ok(Arena::default()) };
+        let (file, empty) = spill.join().map_err(|_| io::Error::other("sorting rows failed"))??;
+        self.add(0, file)?;
+        Ok(empty)
     }
 
     fn add(&mut self, level: usize, run_file: File) -> io::Result<()> {
@@ -103,9 +152,10 @@ fn run(dir: &Path, fill: impl FnOnce(&mut BlockWriter<File>) -> io::Result<()>) 
     Ok(file)
 }
 
-/// Sorts `entries`, and hands over their distinct rows.
-fn sorted(arena: &[u8], entries: &mut [Entry], mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    let row = |entry: &Entry| &arena[entry.offset as usize..][..entry.len as usize];
+/// Sorts an arena, and hands over its distinct rows.
+fn sorted(arena: &mut Arena, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    let Arena { text, entries } = arena;
+    let row = |entry: &Entry| &text[entry.offset as usize..][..entry.len as usize];
     let Some(first) = entries.first().map(row) else { return Ok(()) };
     let shared = entries.iter().fold(first.len(), |shared, entry| shared_prefix(&first[..shared], row(entry)));
     for entry in entries.iter_mut() {
