@@ -120,9 +120,11 @@ fn keyed(secret: &str) -> Result<Hmac<Sha256>, Fault> {
 }
 
 async fn known(loft: &Loft, access_id: &str) -> Result<Arc<App>, Fault> {
-    let found = match access_id.trim().parse::<AccessId>() {
-        Ok(access_id) => loft.app(access_id).await.map_err(|error| internal(&error))?,
-        Err(_) => None,
+    let digits = access_id.bytes().all(|byte| byte.is_ascii_digit());
+    let found = match access_id.parse::<AccessId>() {
+        Ok(access_id) if digits => loft.app(access_id).await.map_err(|error| internal(&error))?,
+        // The number's own reader takes a sign, too.
+        _ => None,
     };
     found.ok_or_else(|| {
         Fault::new(

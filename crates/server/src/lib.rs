@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod desk;
 pub mod dispatch;
+pub mod folder;
 pub mod housekeeping;
 pub mod loft;
 pub mod metrics;

@@ -27,7 +27,7 @@ impl PackageFolder {
     /// # Errors
     /// The folder cannot be read or written, or the database fails.
     pub async fn prepare(&self, store: &Store) -> io::Result<u64> {
-        std::fs::create_dir_all(&self.0)?;
+        crate::folder::create(&self.0)?;
         let mut orphans = pigeonloft_package::sweep(&self.0)? as u64;
         for entry in std::fs::read_dir(&self.0)? {
             let entry = entry?;

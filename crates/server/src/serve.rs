@@ -127,7 +127,7 @@ fn part(
 fn lock_data_dir(config: &Config) -> Result<File, Error> {
     let path = config.data_dir.clone();
     let unusable = |source| Error::DataDir { path: path.clone(), source };
-    std::fs::create_dir_all(&path).map_err(unusable)?;
+    crate::folder::create(&path).map_err(unusable)?;
     let file = File::create(path.join(LOCK_FILE)).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

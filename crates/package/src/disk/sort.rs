@@ -17,6 +17,10 @@ const FAN_IN: usize = 32;
 /// Bounds of the memory for sorting: below it runs become absurdly many, above it offsets no longer fit 32 bits.
 const MEMORY: std::ops::RangeInclusive<usize> = 64 << 10..=1 << 30;
 
+/// glibc maps what is larger than 32 MiB by itself and gives it back when it is freed; what is smaller it may keep, in
+/// every thread that allocated it.
+const GIVEN_BACK: usize = 33 << 20;
+
 /// Where a row stands in the arena. `key` is its first eight bytes after the prefix that all rows share, big-endian, so that
 /// most comparisons are of one number and touch no row.
 #[derive(Clone, Copy)]
@@ -35,8 +39,9 @@ struct Arena {
 
 impl Arena {
     /// Reserves `memory` bytes at once, for growing would copy and hold both copies; pages that stay untouched cost
-    /// nothing.
+    /// nothing. So more is reserved than is used where that is little: [`GIVEN_BACK`].
     fn reserve(&mut self, memory: usize) {
+        let memory = memory.max(GIVEN_BACK);
         self.text.reserve_exact(memory);
         self.entries.reserve_exact(memory / size_of::<Entry>());
     }

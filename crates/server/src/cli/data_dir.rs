@@ -41,7 +41,7 @@ impl DataDir {
 
 /// Opens the database of a data folder, and creates both where they are missing.
 pub(super) fn create(data_dir: &Path) -> Result<Store, Failure> {
-    std::fs::create_dir_all(data_dir)
+    crate::folder::create(data_dir)
         .map_err(|error| Failure::of(format_args!("cannot create the folder {}", data_dir.display()), &error))?;
     Ok(Store::open(data_dir)?)
 }

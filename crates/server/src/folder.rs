@@ -1,0 +1,30 @@
+//! Folders of the server's own: nobody but their owner may look in, for credentials and audiences are in them.
+
+use std::io;
+use std::path::Path;
+
+/// Creates a folder, and what is missing above it. One that is there stays as it is.
+///
+/// # Errors
+/// The system's.
+pub fn create(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_its_owner_may_look_into_a_new_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("loft").join("packages");
+        super::create(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        super::create(&path).unwrap();
+    }
+}
