@@ -69,14 +69,18 @@ pub async fn run<D: Desk>(
             taken = reports.recv_many(&mut group, GROUP) => if taken == 0 { return },
             () = stop.cancelled() => return,
         }
-        if keep(&store, &group).await.is_ok() {
-            group.drain(..).for_each(|report| report.kept(&hub, &metrics));
+        if let Ok(arrived) = keep(&store, &group).await {
+            metrics.outcomes("xg", "arrived", arrived);
+            group.drain(..).for_each(|report| report.kept(&hub));
             continue;
         }
         // One of them cannot be written, ever, such as one of a damaged row: it must not take its neighbours with it.
         for report in group.drain(..) {
             match keep(&store, std::slice::from_ref(&report)).await {
-                Ok(()) => report.kept(&hub, &metrics),
+                Ok(arrived) => {
+                    metrics.outcomes("xg", "arrived", arrived);
+                    report.kept(&hub);
+                }
                 Err(error) => tracing::error!(?report, error = chain(&error), "a device's report is lost"),
             }
         }
@@ -85,12 +89,9 @@ pub async fn run<D: Desk>(
 
 impl Report {
     /// It is durable: tells those who wait for that.
-    fn kept<D: Desk>(self, hub: &Hub<D>, metrics: &Metrics) {
+    fn kept<D: Desk>(self, hub: &Hub<D>) {
         match self {
-            Self::Arrived { device, push } => {
-                hub.settled(device, push);
-                metrics.outcomes("xg", "arrived", 1);
-            }
+            Self::Arrived { device, push } => hub.settled(device, push),
             Self::Opened { done, .. } | Self::Receipt { done, .. } => {
                 // A session that ended meanwhile no longer wants to know.
                 let _ = done.send(());
@@ -111,8 +112,9 @@ fn sort_out(group: &[Report]) -> Acknowledged {
     reported
 }
 
-/// Writes reports down, all or none, as often as it takes. `Err`: no time helps.
-async fn keep(store: &Store, group: &[Report]) -> Result<(), pigeonloft_store::Error> {
+/// Writes reports down, all or none, as often as it takes. Answers how many messages arrived by them. `Err`: no time
+/// helps.
+async fn keep(store: &Store, group: &[Report]) -> Result<u64, pigeonloft_store::Error> {
     let reported = sort_out(group);
     let (mut wait, longest) = RETRY;
     loop {

@@ -161,8 +161,10 @@ fn a_package_that_is_not_there_is_no_target() {
     let deleted = app.uploaded(["ann"]);
     assert_eq!(app.own("DELETE", &format!("/v1/packages/{deleted}")).0, 204);
     for upload_id in [deleted, 999_999] {
-        let given = json!({ "audience_type": "package_account_push", "upload_id": upload_id });
-        assert_refused(&app.push(given), 10_010_005, &upload_id.to_string());
+        let given = json!({ "audience_type": "package_account_push", "upload_id": upload_id, "seq": 7 });
+        let answer = app.push(given);
+        assert_refused(&answer, 10_010_005, &upload_id.to_string());
+        assert_eq!(answer["seq"], 7, "the caller finds its call again");
     }
     for (upload_id, code) in [(json!(0), 1_008_002), (Value::Null, 1_008_002), (json!(-1), 1_008_007)] {
         let given = json!({ "audience_type": "package_token_push", "upload_id": upload_id });

@@ -73,22 +73,24 @@ impl Store {
         .await
     }
 
-    /// Records what devices reported, all of it or nothing. What is reported twice counts once.
+    /// Records what devices reported, all of it or nothing. What is reported twice counts once. Answers how many
+    /// messages arrived by it.
     ///
     /// # Errors
     /// The database's.
-    pub async fn acknowledge(&self, reported: Acknowledged) -> Result<()> {
+    pub async fn acknowledge(&self, reported: Acknowledged) -> Result<u64> {
         self.write(move |tx| {
             Self::seen(tx, &reported.seen)?;
             let mut changes = BTreeMap::new();
+            let mut arrived = 0;
             for &(device, push_id) in &reported.arrived {
-                settle(tx, push_id, device, Outcome::Arrived, &mut changes)?;
+                arrived += u64::from(settle(tx, push_id, device, Outcome::Arrived, &mut changes)?);
             }
             apply_all(tx, changes)?;
             for &(device, push_id, event) in &reported.receipts {
                 receipt(tx, push_id, device, event)?;
             }
-            Ok(())
+            Ok(arrived)
         })
         .await
     }

@@ -47,12 +47,13 @@ impl Answer {
 pub fn v3(style: Style, result: Result<Answer, Fault>) -> Response {
     let (refusal, text, members) = match result {
         Ok(answer) => (answer.code, answer.text, answer.members),
-        Err(fault) => {
-            tracing::debug!(code = fault.code.code(), text = fault.text, "call refused");
-            (Some(fault.code), fault.text, Map::new())
-        }
+        Err(fault) => (Some(fault.code), fault.text, Map::new()),
     };
     let code = refusal.map_or(0, RetCode::code);
+    if refusal.is_some() {
+        // The text quotes what was sent, rows of accounts included: it is for who asks for it.
+        tracing::debug!(code, text, "call refused");
+    }
     let (code_name, text_name) = match style {
         Style::Camel => ("retCode", "errMsg"),
         Style::Snake => ("ret_code", "err_msg"),

@@ -16,8 +16,25 @@ use crate::loft::Loft;
 pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<Answer, Fault> {
     let now = unix_seconds();
     let mut push = Push::parse(&body, app.platform, now, loft.config.push.utc_offset)?;
-    let unknown = leave_unknown_tokens_out(&loft, &app, &mut push).await?;
-    let audience_rows = check_audience(&loft, &app, &push).await?;
+    let taken = take(&loft, &app, &mut push, now).await;
+    let Push { seq, environment, .. } = push;
+    Ok(match taken {
+        Ok((push_id, unknown)) => Answer::with(json!({
+            "seq": seq,
+            "push_id": push_id.to_string(),
+            "environment": environment,
+            "result": "",
+            "invalid_targe_list": unknown,
+        })),
+        Err(fault) => Answer::with(json!({ "seq": seq })).under(fault.code, fault.text),
+    })
+}
+
+/// Takes a push that is right in itself, if its audience and its app's turn allow it. Answers its id, and the tokens
+/// left out of it.
+async fn take(loft: &Loft, app: &App, push: &mut Push, now: i64) -> Result<(PushId, Vec<String>), Fault> {
+    let unknown = leave_unknown_tokens_out(loft, app, push).await?;
+    let audience_rows = check_audience(loft, app, push).await?;
     let is_package_push = push.audience.package().is_some();
     if is_package_push && !loft.take_package_push_turn(app.access_id) {
         return Err(Fault::new(
@@ -25,20 +42,15 @@ pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<
             "this app pushed to a package less than a second ago: one such push a second is taken, repeat this one",
         ));
     }
-    let accepted = accept(&loft, &app, &push, now, audience_rows).await;
+    let accepted = accept(loft, app, push, now, audience_rows).await;
     if accepted.is_err() && is_package_push {
         loft.give_back_package_push_turn(app.access_id);
     }
     let push_id = accepted?;
-    loft.metrics.push_accepted(push.audience.kind().as_str());
-    tracing::info!(%push_id, access_id = %app.access_id, kind = %push.audience.kind(), audience_rows, "push accepted");
-    Ok(Answer::with(json!({
-        "seq": push.seq,
-        "push_id": push_id.to_string(),
-        "environment": push.environment,
-        "result": "",
-        "invalid_targe_list": unknown,
-    })))
+    let kind = push.audience.kind();
+    loft.metrics.push_accepted(kind.as_str());
+    tracing::info!(%push_id, access_id = %app.access_id, %kind, audience_rows, "push accepted");
+    Ok((push_id, unknown))
 }
 
 async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, audience_rows: u64) -> Result<PushId, Fault> {

@@ -63,8 +63,6 @@ pub(super) async fn upload(State(loft): State<Arc<Loft>>, request: Request) -> R
         Err(fault) => {
             loft.metrics.upload_finished("refused", 0, 0, begun.elapsed());
             tracing::info!(code = fault.code.code(), "upload refused");
-            // The text quotes rows, and rows are people: it is for who asks for it.
-            tracing::debug!(code = fault.code.code(), text = fault.text, "upload refused");
             Answer::with(json!({ "uploadId": 0 })).under(fault.code, fault.text)
         }
     };
