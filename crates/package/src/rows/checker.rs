@@ -109,7 +109,7 @@ impl Checker {
         let (head, tally) = carry.row();
         let Some(tally) = tally else { return self.row(line, head) };
         if tally.not_utf8 {
-            return self.not_utf8(line, head);
+            return self.not_utf8(line, head.strip_suffix(b"\r").unwrap_or(head));
         }
         if tally.chars > u64::from(self.max) {
             let reason = match tally.control {
@@ -130,9 +130,10 @@ impl Checker {
         self.bad.push(line, Reason::AfterQuote, carry.row().0)
     }
 
+    /// A row, without its line end, that is not UTF-8.
     fn not_utf8(&mut self, line: u64, raw: &[u8]) -> io::Result<()> {
         let before = raw.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len() - chunk.valid().trim_start().len());
-        let row = raw[before..].strip_suffix(b"\r").unwrap_or(&raw[before..]);
+        let row = &raw[before..];
         self.evidence.not_utf8(line, row);
         self.bad.push(line, Reason::NotUtf8, row)
     }

@@ -6,6 +6,12 @@ use crate::Refusal;
 /// Bytes of rows that are not UTF-8, kept to guess their encoding from.
 const SAMPLE_BYTES: usize = 16 << 10;
 
+/// Bytes of one such row, at most: what is kept also of a row that comes in pieces, so that the guess does not depend on
+/// where the file is torn.
+const ROW_SAMPLE_BYTES: usize = 256;
+
+const _: () = assert!(ROW_SAMPLE_BYTES <= 4 * crate::rejected::ROW_CHARS);
+
 const LITTLE_ENDIAN: &str = "UTF-16 (little-endian)";
 const BIG_ENDIAN: &str = "UTF-16 (big-endian)";
 
@@ -58,7 +64,7 @@ impl Evidence {
         self.not_utf8_rows += 1;
         let room = SAMPLE_BYTES - self.sample.len();
         if room > 0 {
-            self.sample.extend_from_slice(&raw[..raw.len().min(room - 1)]);
+            self.sample.extend_from_slice(&raw[..raw.len().min(room - 1).min(ROW_SAMPLE_BYTES)]);
             self.sample.push(b'\n');
         }
     }

@@ -189,6 +189,7 @@ fn a_row_too_long_to_keep_is_judged_and_shown_as_if_it_were_kept() {
         &format!("a{blanks}b\0").into_bytes(),
         &format!("ab\t{blanks}").into_bytes(),
         &[blanks.as_bytes(), b"ab\xe4"].concat(),
+        &[blanks.as_bytes(), b"ab\xe4\r\r"].concat(),
         &[blanks.as_bytes(), b"\xe4ab", blanks.as_bytes()].concat(),
         &[b"ab\xe5\x90", blanks.as_bytes()].concat(),
         "\u{540d}".repeat(3000).as_bytes(),
