@@ -16,6 +16,7 @@ pub mod desk;
 pub mod dispatch;
 pub mod folder;
 pub mod housekeeping;
+pub mod lock;
 pub mod loft;
 pub mod metrics;
 pub mod multipart;

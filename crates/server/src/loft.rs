@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pigeonloft_channels::xg::Hub;
@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Config;
 use crate::desk::FrontDesk;
+use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::turns::Turns;
 
@@ -118,9 +119,4 @@ impl Loft {
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
-}
-
-/// Locks; a panic of another holder is not passed on: none of the maps here is ever left half changed.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

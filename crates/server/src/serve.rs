@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,25 +15,12 @@ use crate::config::Config;
 use crate::desk::FrontDesk;
 use crate::loft::Loft;
 use crate::metrics::Metrics;
-use crate::net::Listeners;
+use crate::net::{Addresses, Listeners};
 use crate::packages::PackageFolder;
 use crate::{api, dispatch, housekeeping, net, recorder};
 
 /// Held by the one server of a data folder.
 const LOCK_FILE: &str = "server.lock";
-
-/// Where a running server can be reached.
-#[derive(Debug, Clone, Copy)]
-pub struct Addresses {
-    /// The API.
-    pub http: SocketAddr,
-    /// The API over TLS.
-    pub https: Option<SocketAddr>,
-    /// The own channel.
-    pub mqtt: SocketAddr,
-    /// The own channel over TLS.
-    pub mqtts: Option<SocketAddr>,
-}
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use pigeonloft_model::AccessId;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use crate::loft::lock;
+use crate::lock::lock;
 
 /// The turns there are.
 #[derive(Debug)]

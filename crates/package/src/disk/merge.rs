@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io;
 
 use super::block::BlockReader;
-use super::sort::key;
 
 /// A run and the row it stands at.
 struct Source {
@@ -94,4 +93,14 @@ fn sift_down(heap: &mut [Box<Source>], mut at: usize) {
         heap.swap(at, least);
         at = least;
     }
+}
+
+/// The first eight bytes as a number that orders as they do; a shorter row is filled up with zeros, which no row holds.
+pub(super) fn key(row: &[u8]) -> u64 {
+    if let Some(bytes) = row.first_chunk() {
+        return u64::from_be_bytes(*bytes);
+    }
+    let mut bytes = [0; 8];
+    bytes[..row.len()].copy_from_slice(row);
+    u64::from_be_bytes(bytes)
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use super::block::BlockWriter;
-use super::merge::merge;
+use super::merge::{key, merge};
 
 /// Runs that are merged at a time; each costs a file handle, and about 128 KiB while it is merged.
 const FAN_IN: usize = 32;
@@ -181,16 +181,6 @@ fn sorted(arena: &mut Arena, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> i
         }
     }
     Ok(())
-}
-
-/// The first eight bytes as a number that orders as they do; a shorter row is filled up with zeros, which no row holds.
-pub(super) fn key(row: &[u8]) -> u64 {
-    if let Some(bytes) = row.first_chunk() {
-        return u64::from_be_bytes(*bytes);
-    }
-    let mut bytes = [0; 8];
-    bytes[..row.len()].copy_from_slice(row);
-    u64::from_be_bytes(bytes)
 }
 
 fn shared_prefix(a: &[u8], b: &[u8]) -> usize {

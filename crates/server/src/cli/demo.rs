@@ -18,7 +18,7 @@ use super::failure::{Failure, say};
 use super::signals::Signals;
 use super::{logs, serve};
 use crate::config::Config;
-use crate::serve::Addresses;
+use crate::net::Addresses;
 
 /// Connections the demo's server takes on each port: its own devices, and some more to try.
 const CONNECTIONS: usize = 2_000;

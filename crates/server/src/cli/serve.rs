@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::logs;
 use super::signals::Signals;
 use crate::config::{Config, Overrides};
-use crate::serve::Addresses;
+use crate::net::Addresses;
 
 /// Run the server
 ///

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 
-use crate::loft::lock;
+use crate::lock::lock;
 
 /// How many connections may be open at once, and how many are.
 #[derive(Debug)]

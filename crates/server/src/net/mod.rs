@@ -31,11 +31,23 @@ pub(crate) use accept::Admission;
 use crate::config::Config;
 use crate::loft::Loft;
 use crate::metrics::Metrics;
-use crate::serve::Addresses;
 use accept::Gate;
 use bounds::Bounds;
 use http::HttpServer;
 use tls::Handshake;
+
+/// Where a running server can be reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// The API.
+    pub http: SocketAddr,
+    /// The API over TLS.
+    pub https: Option<SocketAddr>,
+    /// The own channel.
+    pub mqtt: SocketAddr,
+    /// The own channel over TLS.
+    pub mqtts: Option<SocketAddr>,
+}
 
 /// Why the server cannot be reached.
 #[derive(Debug, thiserror::Error)]

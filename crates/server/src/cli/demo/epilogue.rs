@@ -9,7 +9,7 @@ use super::fleet::Fleet;
 use super::story::Verdict;
 use crate::cli::failure::{Failure, say};
 use crate::cli::progress;
-use crate::serve::Addresses;
+use crate::net::Addresses;
 
 /// Prints what to try. Every line can be pasted into a shell as it stands.
 pub(super) fn print(addresses: &Addresses, cast: &Cast, verdict: &Verdict) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::loft::lock;
+use crate::lock::lock;
 
 /// What the devices received.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use super::ledger::Reached;
 use crate::cli::client::{self, Client};
 use crate::cli::failure::{Failure, say};
 use crate::cli::progress;
-use crate::serve::Addresses;
+use crate::net::Addresses;
 
 /// An app may push to a package once in this time.
 const TURN: Duration = Duration::from_secs(1);
