@@ -111,7 +111,6 @@ impl Loft {
     /// From now on no new work is taken.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        self.due.notify_waiters();
     }
 
     /// Whether the server is shutting down.

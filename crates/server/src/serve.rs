@@ -72,7 +72,7 @@ pub async fn run(
         tracing::warn!(orphans, "files of uploads that never ended were removed");
     }
     let grace = Duration::from_secs(config.shutdown.grace_s);
-    let (_, unfinished) = store.unfinished(i64::MAX).await.map_err(no_database)?;
+    let unfinished = store.unfinished().await.map_err(no_database)?;
     let data_dir = config.data_dir.display().to_string();
     let (ends, mut ended) = mpsc::channel(1);
     let parts = Parts::start(&ends, config, store, listeners);
@@ -177,9 +177,9 @@ impl Parts {
         if tokio::time::timeout(grace, wind_down).await.is_err() {
             tracing::warn!("the grace time is over: what still runs is cut off, and goes on at the next start");
         }
-        match self.loft.store.unfinished(i64::MAX).await {
-            Ok((_, 0)) => tracing::info!("stopped: no push is unfinished"),
-            Ok((_, unfinished)) => tracing::info!(unfinished, "stopped: unfinished pushes go on at the next start"),
+        match self.loft.store.unfinished().await {
+            Ok(0) => tracing::info!("stopped: no push is unfinished"),
+            Ok(unfinished) => tracing::info!(unfinished, "stopped: unfinished pushes go on at the next start"),
             Err(error) => tracing::warn!(%error, "stopped"),
         }
     }

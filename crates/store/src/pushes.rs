@@ -295,15 +295,14 @@ impl Store {
         .await
     }
 
-    /// When the next push that is not due yet starts, unix seconds; and how many are unfinished.
+    /// How many pushes are not finished, those that are not due yet among them.
     ///
     /// # Errors
     /// The database's.
-    pub async fn unfinished(&self, now: i64) -> Result<(Option<i64>, u64)> {
-        self.read(move |connection| {
-            let sql =
-                "SELECT min(start_at_s) FILTER (WHERE start_at_s > ?1), count(*) FROM push WHERE finished_at IS NULL";
-            Ok(connection.prepare_cached(sql)?.query_row([now], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    pub async fn unfinished(&self) -> Result<u64> {
+        self.read(|connection| {
+            let sql = "SELECT count(*) FROM push WHERE finished_at IS NULL";
+            Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
         })
         .await
     }

@@ -87,7 +87,7 @@ async fn readyz(State(loft): State<Arc<Loft>>) -> Response {
 async fn database(loft: &Loft) -> Option<Database> {
     let now = unix_seconds();
     let asked = async {
-        let (_, unfinished) = loft.store.unfinished(now).await?;
+        let unfinished = loft.store.unfinished().await?;
         let oldest = loft.store.oldest_due(now).await?;
         let queue_age = oldest.map_or(0, |since| now.saturating_sub(since).unsigned_abs());
         Ok::<_, pigeonloft_store::Error>(Database { inbox: loft.store.inbox_size().await?, unfinished, queue_age })

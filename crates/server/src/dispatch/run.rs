@@ -110,15 +110,13 @@ impl Run {
         }
         tracing::info!(push_id = %self.push_id, from_row = started.push.counts.rows_done, "push starts");
         let (batches, planned) = mpsc::channel(1);
-        let plan = Plan {
-            started,
-            push: self.push.clone(),
-            platform: app.platform,
-            package,
-            store: self.loft.store.reader()?,
-            batch_rows: self.loft.config.push.batch_rows,
-        };
-        let planner = tokio::task::spawn_blocking(move || plan.walk(&turns, &batches));
+        let (push, store) = (self.push.clone(), self.loft.store.clone());
+        let (platform, batch_rows) = (app.platform, self.loft.config.push.batch_rows);
+        let planner = tokio::task::spawn_blocking(move || {
+            // Opened here, for that reads from the disk.
+            let store = store.reader()?;
+            Plan { started, push, platform, package, store, batch_rows }.walk(&turns, &batches)
+        });
         self.send_and_record(planned, stop).await?;
         match planner.await.map_err(Error::Planner)? {
             Ok(()) | Err(plan::Error::Stopping) => Ok(None),

@@ -203,5 +203,5 @@ async fn a_push_starts_when_it_is_due_and_ends_once() {
     let ended = loft.store.push(APP, push_id).await.unwrap().unwrap();
     assert_eq!((ended.state, ended.failure.as_deref()), (PushState::Failed, Some("the package is gone")));
     assert!(loft.store.start_push(push_id).await.unwrap().is_none());
-    assert_eq!(loft.store.unfinished(0).await.unwrap(), (None, 1));
+    assert_eq!(loft.store.unfinished().await.unwrap(), 1);
 }
