@@ -14,6 +14,7 @@ mod packages;
 mod pushes;
 mod readers;
 mod recipients;
+mod schema;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -36,11 +37,6 @@ pub use writer::{Permit, Tx, WriterStats, Written};
 
 use readers::Readers;
 use writer::Writer;
-
-const SCHEMA: &str = include_str!("schema.sql");
-
-/// Which [`SCHEMA`] a database file holds. Raise it together with a step in [`migrate`].
-const SCHEMA_VERSION: i64 = 1;
 
 /// Name of the database file in the data folder.
 pub const DATABASE_FILE: &str = "pigeonloft.db";
@@ -68,7 +64,7 @@ impl Store {
     pub fn open(data_dir: &Path) -> Result<Self> {
         let path = data_dir.join(DATABASE_FILE);
         let mut connection = connect(&path)?;
-        migrate(&mut connection)?;
+        schema::migrate(&mut connection)?;
         Ok(Self { writer: Arc::new(Writer::start(connection)?), readers: Arc::new(Readers::new(path.clone())), path })
     }
 
@@ -126,22 +122,6 @@ fn restrict_permissions(path: &Path) {
             tracing::warn!(%error, path = %path.display(), "cannot make the database private to its owner");
         }
     }
-}
-
-fn migrate(connection: &mut Connection) -> Result<()> {
-    // Immediate: two programs that start at once must not both create the tables.
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        0 => {
-            transaction.execute_batch(SCHEMA)?;
-            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-        }
-        SCHEMA_VERSION => {}
-        newer => return Err(Error::FromTheFuture { found: newer, known: SCHEMA_VERSION }),
-    }
-    transaction.commit()?;
-    Ok(())
 }
 
 /// Now, in unix milliseconds: what every time in the tables is counted in.

@@ -7,6 +7,7 @@ mod devices;
 mod import;
 mod outcomes;
 mod packages;
+mod schema;
 mod sums;
 mod support;
 mod writer;

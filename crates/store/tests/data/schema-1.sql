@@ -1,0 +1,115 @@
+-- The tables of one loft. Times are unix milliseconds unless the column says `_s` (unix seconds).
+-- Words are those of docs/ARCHITECTURE.md; what the small integers mean stands in the model crate.
+
+CREATE TABLE app (
+    access_id  INTEGER PRIMARY KEY,
+    secret_key TEXT    NOT NULL,
+    access_key TEXT    NOT NULL,
+    platform   TEXT    NOT NULL,
+    name       TEXT    NOT NULL,
+    bad_rows   TEXT    NOT NULL DEFAULT 'refuse',
+    created_at INTEGER NOT NULL
+) STRICT;
+
+-- AUTOINCREMENT: a device id is part of message ids, so it must never name a second device.
+CREATE TABLE device (
+    device_id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    access_id     INTEGER NOT NULL REFERENCES app (access_id),
+    token         TEXT    NOT NULL,
+    password_hash BLOB,             -- SHA-256; NULL: imported and not yet claimed by the device itself
+    environment   TEXT    NOT NULL, -- 'product' or 'dev'
+    created_at    INTEGER NOT NULL,
+    seen_at       INTEGER NOT NULL,
+    UNIQUE (access_id, token)
+) STRICT;
+
+CREATE TABLE device_channel (
+    device_id     INTEGER NOT NULL REFERENCES device (device_id) ON DELETE CASCADE,
+    channel       TEXT    NOT NULL,
+    channel_token TEXT    NOT NULL,
+    PRIMARY KEY (device_id, channel)
+) STRICT, WITHOUT ROWID;
+
+-- In the order a sorted package asks for: by name.
+CREATE TABLE account (
+    access_id    INTEGER NOT NULL,
+    account_type INTEGER NOT NULL,
+    name         TEXT    NOT NULL,
+    device_id    INTEGER NOT NULL REFERENCES device (device_id) ON DELETE CASCADE,
+    bound_at     INTEGER NOT NULL,
+    PRIMARY KEY (access_id, account_type, name, device_id)
+) STRICT, WITHOUT ROWID;
+
+-- A device holds one account of each type.
+CREATE UNIQUE INDEX account_of_device ON account (device_id, account_type);
+
+CREATE TABLE package (
+    upload_id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    access_id       INTEGER NOT NULL REFERENCES app (access_id),
+    stored_as       TEXT    NOT NULL UNIQUE, -- name of its file in the packages folder
+    file_name       TEXT    NOT NULL,
+    format          TEXT    NOT NULL,
+    rows            INTEGER NOT NULL,
+    duplicates      INTEGER NOT NULL,
+    blanks          INTEGER NOT NULL,
+    bad_rows        INTEGER NOT NULL,
+    bytes           INTEGER NOT NULL,
+    not_tokens      INTEGER NOT NULL,
+    first_not_token TEXT,                    -- where, in words; NULL where every row may be a token
+    created_at      INTEGER NOT NULL,
+    last_used_at    INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX package_of_app ON package (access_id, upload_id);
+CREATE INDEX package_by_use ON package (last_used_at);
+
+CREATE TABLE push (
+    push_id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    access_id     INTEGER NOT NULL REFERENCES app (access_id),
+    state         INTEGER NOT NULL,
+    request       TEXT    NOT NULL, -- the validated push, as JSON
+    template      TEXT    NOT NULL, -- the payload of its messages
+    upload_id     INTEGER,          -- of its package, if it has one
+    created_at    INTEGER NOT NULL,
+    start_at_s    INTEGER NOT NULL,
+    expire_at_s   INTEGER NOT NULL,
+    started_at    INTEGER,
+    finished_at   INTEGER,
+    failure       TEXT,
+    audience_rows INTEGER NOT NULL,
+    rows_done     INTEGER NOT NULL DEFAULT 0, -- the cursor
+    no_device     INTEGER NOT NULL DEFAULT 0, -- rows that name no device
+    targets       INTEGER NOT NULL DEFAULT 0, -- recipients: the sum of the next six
+    waiting       INTEGER NOT NULL DEFAULT 0,
+    arrived       INTEGER NOT NULL DEFAULT 0,
+    expired       INTEGER NOT NULL DEFAULT 0,
+    not_kept      INTEGER NOT NULL DEFAULT 0,
+    no_channel    INTEGER NOT NULL DEFAULT 0,
+    gone          INTEGER NOT NULL DEFAULT 0,
+    sent          INTEGER NOT NULL DEFAULT 0, -- accepted by a channel, whatever came of it
+    shown         INTEGER NOT NULL DEFAULT 0,
+    clicked       INTEGER NOT NULL DEFAULT 0,
+    cleared       INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE INDEX push_unfinished ON push (start_at_s) WHERE finished_at IS NULL;
+CREATE INDEX push_to_expire ON push (expire_at_s) WHERE waiting > 0;
+CREATE INDEX push_of_app ON push (access_id, push_id);
+CREATE INDEX push_of_package ON push (upload_id) WHERE upload_id IS NOT NULL;
+
+CREATE TABLE recipient (
+    push_id    INTEGER NOT NULL,
+    device_id  INTEGER NOT NULL,
+    outcome    INTEGER NOT NULL,
+    receipts   INTEGER NOT NULL DEFAULT 0, -- bits: shown, clicked, cleared
+    sent_at    INTEGER,
+    arrived_at INTEGER,
+    PRIMARY KEY (push_id, device_id)
+) STRICT, WITHOUT ROWID;
+
+-- Messages that wait for a device on the own channel: one row for each recipient whose outcome is not final.
+CREATE TABLE inbox (
+    device_id INTEGER NOT NULL,
+    push_id   INTEGER NOT NULL,
+    PRIMARY KEY (device_id, push_id)
+) STRICT, WITHOUT ROWID;
