@@ -1,0 +1,26 @@
+//! Bench: the programs that put load on a server, and on its peers, for the scripts in `bench/`.
+//!
+//! One subcommand each, one module each. They measure nothing but moments of the system's monotonic clock, the same one
+//! Python's `time.monotonic()` reads: what is compared with what is the scripts' business.
+
+mod clock;
+mod devices;
+mod dialogue;
+mod publish;
+
+use clap::Parser;
+
+/// Load for the benches in `bench/`
+#[derive(Debug, Parser)]
+#[command(name = "pigeonloft-bench", version)]
+enum Command {
+    Devices(devices::Devices),
+    Publish(publish::Publish),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Command::parse() {
+        Command::Devices(devices) => devices.run(),
+        Command::Publish(publish) => publish.run(),
+    }
+}
