@@ -27,7 +27,7 @@ mod summary;
 mod zip;
 
 pub use check::{Checked, check};
-pub use disk::{Batch, ReadError, Reader, Rows, verify};
+pub use disk::{Batch, INCOMING_PREFIX, ReadError, Reader, Rows, verify};
 pub use error::IntakeError;
 pub use intake::{Intake, Published, Ready, rejected_path, sweep};
 pub use limits::{BadRows, Limits, TOKEN_CHARS};

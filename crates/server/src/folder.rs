@@ -1,7 +1,12 @@
-//! Folders of the server's own: nobody but their owner may look in, for credentials and audiences are in them.
+//! Folders of the server's own: nobody but their owner may look in, for credentials and audiences are in them; and the
+//! data folder has one user at a time.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
+
+/// Held by who uses the data folder alone: the server, or the doctor.
+pub const LOCK_FILE: &str = "server.lock";
 
 /// Creates a folder, and what is missing above it. One that is there stays as it is.
 ///
@@ -13,6 +18,19 @@ pub fn create(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(path)
+}
+
+/// Takes the lock of a data folder, which ends with the process, however it ends. `None`: somebody else holds it.
+///
+/// # Errors
+/// The system's.
+pub fn lock(data_dir: &Path) -> io::Result<Option<File>> {
+    let file = File::create(data_dir.join(LOCK_FILE))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 #[cfg(all(test, unix))]

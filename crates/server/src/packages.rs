@@ -8,7 +8,7 @@ use pigeonloft_store::Store;
 use crate::config::Config;
 
 /// Ending of package files.
-const ENDING: &str = ".package";
+pub(crate) const ENDING: &str = ".package";
 
 /// Where package files are.
 #[derive(Debug, Clone)]

@@ -19,9 +19,6 @@ use crate::net::{Addresses, Listeners};
 use crate::packages::PackageFolder;
 use crate::{api, dispatch, housekeeping, net, recorder};
 
-/// Held by the one server of a data folder.
-const LOCK_FILE: &str = "server.lock";
-
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -109,16 +106,13 @@ fn part(
     })
 }
 
-/// The lock ends with the process, however it ends.
 fn lock_data_dir(config: &Config) -> Result<File, Error> {
     let path = config.data_dir.clone();
-    let unusable = |source| Error::DataDir { path: path.clone(), source };
-    crate::folder::create(&path).map_err(unusable)?;
-    let file = File::create(path.join(LOCK_FILE)).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Running(path)),
-        Err(std::fs::TryLockError::Error(source)) => Err(unusable(source)),
+    let locked = crate::folder::create(&path).and_then(|()| crate::folder::lock(&path));
+    match locked {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(Error::Running(path)),
+        Err(source) => Err(Error::DataDir { path, source }),
     }
 }
 

@@ -65,6 +65,15 @@ impl From<rusqlite::Error> for Error {
 }
 
 impl Error {
+    /// Whether the database file is damaged, or is none.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Open { source: error, .. } | Self::Database(error) if matches!(
+            error.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+        ))
+    }
+
     /// Whether the same call may succeed later without any change: the disk was full or the database busy.
     #[must_use]
     pub fn may_pass(&self) -> bool {

@@ -7,6 +7,7 @@
 mod accounts;
 mod apps;
 mod devices;
+pub mod doctor;
 mod error;
 mod import;
 mod inbox;

@@ -1,7 +1,7 @@
 //! Packages: the row of each uploaded file. The file itself is the package crate's, its folder the server's.
 
 use pigeonloft_model::{AccessId, UploadId};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::Result;
 use crate::{Store, now_ms};
@@ -190,9 +190,18 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn is_stored(&self, stored_as: String) -> Result<bool> {
-        self.read(move |connection| {
-            Ok(connection.prepare_cached("SELECT 1 FROM package WHERE stored_as = ?1")?.exists([stored_as])?)
-        })
-        .await
+        self.read(move |connection| is_stored(connection, &stored_as)).await
     }
+}
+
+pub(crate) fn is_stored(connection: &Connection, stored_as: &str) -> Result<bool> {
+    Ok(connection.prepare_cached("SELECT 1 FROM package WHERE stored_as = ?1")?.exists([stored_as])?)
+}
+
+/// Packages of all apps, by their ids.
+pub(crate) fn of_all_apps(connection: &Connection, after: UploadId, limit: u32) -> Result<Vec<Package>> {
+    let sql = format!("SELECT {COLUMNS} FROM package WHERE upload_id > ?1 ORDER BY upload_id LIMIT ?2");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let packages = statement.query_map(params![after.0, limit], from_row)?;
+    Ok(packages.collect::<rusqlite::Result<_>>()?)
 }

@@ -15,7 +15,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 const STEPS: &[&str] = &[];
 
 /// Which version of the schema this program knows: kept in the file as its `user_version`, 0 in an empty one.
-const VERSION: usize = 1 + STEPS.len();
+pub(crate) const VERSION: usize = 1 + STEPS.len();
 
 /// Creates the tables in a new file, or brings those of an older one up to date: all of it or nothing.
 ///

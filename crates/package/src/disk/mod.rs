@@ -31,8 +31,8 @@ const FOOTER_MAGIC: [u8; 8] = *b"PLFOOTER";
 const FOOTER_BYTES: usize = 48;
 const INDEX_ENTRY_BYTES: usize = 16;
 
-/// How the names of files begin that are still being written.
-pub(crate) const INCOMING_PREFIX: &str = ".incoming-";
+/// How the names of files begin that are still being written; what a crash leaves of them is nobody's.
+pub const INCOMING_PREFIX: &str = ".incoming-";
 
 /// A temporary file in `dir` that can be renamed into place there; dropping it removes it.
 pub(crate) fn incoming(dir: &Path) -> io::Result<NamedTempFile> {

@@ -10,6 +10,7 @@ mod credentials;
 mod data_dir;
 mod demo;
 mod device;
+mod doctor;
 mod failure;
 mod logs;
 mod package;
@@ -50,6 +51,7 @@ enum Command {
     Package(package::PackageCommand),
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    Doctor(doctor::Doctor),
     Demo(demo::Demo),
 }
 
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Config(print) => print.run(),
         Command::Package(command) => command.run(),
         Command::Device(command) => command.run(),
+        Command::Doctor(doctor) => doctor.run(),
         Command::Demo(demo) => demo.run(),
     };
     match result {

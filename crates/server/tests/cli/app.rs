@@ -127,6 +127,7 @@ fn every_command_explains_itself() {
         "package upload",
         "device",
         "device import",
+        "doctor",
         "demo",
     ] {
         let help = pigeonloft(command.split_whitespace().chain(["--help"])).ok();

@@ -5,6 +5,7 @@
 mod app;
 mod demo;
 mod device;
+mod doctor;
 mod package;
 mod serve;
 mod support;

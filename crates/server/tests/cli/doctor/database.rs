@@ -1,0 +1,147 @@
+//! The database: its pages, and what its rows say of each other.
+
+use std::fs;
+
+use rusqlite::Connection;
+use serde_json::Value;
+
+use super::story::Folder;
+
+#[test]
+fn a_folder_without_a_database_is_no_data_folder() {
+    let folder = Folder::copy();
+    fs::remove_file(folder.database()).unwrap();
+    let failed = folder.doctor(&[]).failed();
+    assert!(failed.starts_with("error: there is no server's data in "), "{failed}");
+    assert!(failed.contains("if pigeonloft.db was lost, restore the backup"), "{failed}");
+    assert!(!folder.database().exists());
+}
+
+#[test]
+fn sums_that_recipients_do_not_come_to_are_counted_again() {
+    for wrong in ["arrived = arrived + 5", "targets = 1", "waiting = 0, gone = 2", "sent = 0", "shown = 1"] {
+        let folder = Folder::copy();
+        folder.sql(&format!("UPDATE push SET {wrong} WHERE push_id = 1"));
+        folder.repaired(&["push 1 has sums that its recipients do not come to"]);
+        let connection = Connection::open(folder.database()).unwrap();
+        let sql = "SELECT targets, waiting, arrived, gone, sent, shown FROM push WHERE push_id = 1";
+        let sums: [i64; 6] = connection
+            .query_row(sql, [], |row| {
+                Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?])
+            })
+            .unwrap();
+        assert_eq!(sums, [6, 2, 4, 0, 4, 0], "{wrong}");
+    }
+}
+
+#[test]
+fn sums_whose_recipients_are_forgotten_stay() {
+    let folder = Folder::copy();
+    folder.sql(
+        "DELETE FROM inbox; UPDATE recipient SET outcome = 2, sent_at = 1; DELETE FROM recipient WHERE device_id < 4;
+         UPDATE push SET waiting = 0, arrived = 6, sent = 6 WHERE push_id = 1",
+    );
+    assert_eq!(folder.findings(&[]).0, Vec::<Value>::new());
+    // Sums that contradict each other are wrong all the same.
+    folder.sql("UPDATE push SET arrived = 5 WHERE push_id = 1");
+    folder.repaired(&["push 1 has sums"]);
+}
+
+#[test]
+fn inboxes_and_recipients_that_disagree_are_brought_together() {
+    for (wrong, says) in [
+        ("DELETE FROM inbox", &["push 1 waits for devices in whose inboxes it is not: 2"][..]),
+        ("DELETE FROM recipient WHERE outcome = 0", &["messages for devices that are no recipients of their push: 2"]),
+        (
+            "UPDATE recipient SET outcome = 2, sent_at = 1 WHERE outcome = 0",
+            &["push 1 has sums", "messages that have ended for their device: 2"],
+        ),
+        ("INSERT INTO inbox VALUES (1, 77)", &["messages of pushes that are not there: 1"]),
+        ("INSERT INTO inbox VALUES (77, 1)", &["messages for devices that are not there: 1"]),
+        (
+            "DELETE FROM device WHERE device_id IN (SELECT device_id FROM recipient WHERE outcome = 0)",
+            &[
+                "rows of the table account that name a missing device: 2",
+                "push 1 waits for devices that are not there: 2",
+                "messages for devices that are not there: 2",
+            ],
+        ),
+        (
+            "DELETE FROM push WHERE push_id = 1",
+            &["push 1 is not there, and has recipients: 6", "messages of pushes that are not there: 2"],
+        ),
+    ] {
+        let folder = Folder::copy();
+        folder.sql(wrong);
+        folder.repaired(says);
+    }
+}
+
+#[test]
+fn a_cursor_out_of_range_and_an_end_that_is_none_are_set_right() {
+    for (wrong, says) in [
+        ("rows_done = 8 WHERE push_id = 1", &["push 1 ended at row 8 of 7", "it counts 7 rows now"][..]),
+        ("rows_done = 3 WHERE push_id = 1", &["push 1 is marked as finished at row 3 of 7", "PUSH_FAILED"]),
+        ("finished_at = NULL WHERE push_id = 1", &["push 1 has ended by its state, and would be sent on"]),
+        ("state = 2 WHERE push_id = 1", &["push 1 has ended by its times, and not by its state"]),
+        ("rows_done = 1000 WHERE push_id = 2", &["push 2 is at row 1000 of 7", "it begins again at the first row"]),
+    ] {
+        let folder = Folder::copy();
+        folder.sql(&format!("UPDATE push SET {wrong}"));
+        folder.repaired(says);
+    }
+}
+
+#[test]
+fn a_push_whose_package_is_gone_is_named() {
+    let folder = Folder::copy();
+    folder.sql("DELETE FROM package");
+    folder.remains_among(&["push 2 is not finished, and its package 1 is gone", "it ends PUSH_FAILED by itself"]);
+}
+
+#[test]
+fn an_index_that_is_not_what_its_table_says_is_made_anew() {
+    let folder = Folder::copy();
+    // Behind the index's back: as far as the database knows, it is not there while the row changes.
+    let schema = |change: &str| {
+        let connection = Connection::open(folder.database()).unwrap();
+        connection.execute_batch(&format!("PRAGMA writable_schema = ON; {change}")).unwrap();
+    };
+    let index = "FROM sqlite_schema WHERE name = 'package_by_use'";
+    schema(&format!("CREATE TABLE aside AS SELECT * {index}; DELETE {index}"));
+    folder.sql("UPDATE package SET last_used_at = last_used_at + 1");
+    schema("INSERT INTO sqlite_schema SELECT * FROM aside; DROP TABLE aside");
+    folder.repaired(&["indexes are damaged, their tables are whole", "package_by_use", "they were made anew"]);
+}
+
+#[test]
+fn a_database_that_cannot_be_trusted_is_left_alone_with_all_that_depends_on_it() {
+    let pages = |folder: &Folder| {
+        let mut bytes = fs::read(folder.database()).unwrap();
+        // Far enough from the front that it can still be opened.
+        let from = bytes.len() / 2;
+        bytes[from..].fill(0xa5);
+        bytes
+    };
+    for (broken, says) in [
+        (&pages as &dyn Fn(&Folder) -> Vec<u8>, &["the database is damaged", "restore the backup"][..]),
+        (&|_: &Folder| b"not what it was\n".repeat(512), &["file is not a database", "restore the backup"]),
+        (&|_: &Folder| Vec::new(), &["the database is empty", "restore the backup"]),
+    ] {
+        let folder = Folder::copy();
+        fs::write(folder.packages().join("0123.package"), "belongs to no package").unwrap();
+        let content = broken(&folder);
+        fs::write(folder.database(), content).unwrap();
+        folder.remains(says);
+    }
+}
+
+#[test]
+fn a_database_of_a_newer_program_is_not_touched() {
+    let folder = Folder::copy();
+    folder.sql("PRAGMA user_version = 1000");
+    let failed = folder.doctor(&[]);
+    assert_eq!(failed.code, Some(1));
+    assert!(failed.stderr.contains("schema version 1000"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("run the newer program"), "{}", failed.stderr);
+}
