@@ -15,6 +15,7 @@ Times are seconds, memory is MiB. Only the standard library is used; Linux is ne
 """
 import base64
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -23,8 +24,8 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
-import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """The repository."""
@@ -206,8 +207,10 @@ class Pigeonloft(Server):
                          for key, value in (settings or {}).items()}
         self.log = log
         self.app = None
+        self._open = None
 
     def __enter__(self):
+        self._open = threading.local()
         if self.app is None:
             self.app = self.command("app", "create", "--platform", "android", "--name", "bench", "--json")
         self.port, self.mqtt_port = free_port(), free_port()
@@ -242,12 +245,33 @@ class Pigeonloft(Server):
 
     def call(self, path, body=None):
         """A call of the API with Basic auth; POST where there is a body, a dict. Answers what was answered."""
-        request = urllib.request.Request(
-            self.url(path), data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json",
-                     "Authorization": "Basic " + base64.b64encode(self.user.encode()).decode()})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        return json.loads(self.text(path, body, {
+            "Authorization": "Basic " + base64.b64encode(self.user.encode()).decode()}))
+
+    def register(self):
+        """Registers a device of the app. Answers its token."""
+        headers = {"AccessId": str(self.access_id), "AccessKey": self.app["access_key"]}
+        return json.loads(self.text("/v1/devices", {}, headers))["token"]
+
+    def text(self, path, body=None, headers=()):
+        """A request; POST where there is a body, a dict. Answers the answer's body. Connections stay open, one for each
+        thread that asks."""
+        if getattr(self._open, "connection", None) is None:
+            self._open.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        request = ("GET" if body is None else "POST", path, None if body is None else json.dumps(body),
+                   {"Content-Type": "application/json", **dict(headers)})
+        try:
+            self._open.connection.request(*request)
+            answer = self._open.connection.getresponse()
+        except http.client.RemoteDisconnected:
+            # Closed for its silence; closed, it opens again by itself.
+            self._open.connection.close()
+            self._open.connection.request(*request)
+            answer = self._open.connection.getresponse()
+        text = answer.read().decode()
+        if answer.status >= 300:
+            sys.exit(f"{path} was answered {answer.status}: {text}")
+        return text
 
     def upload(self, file, timeout=600):
         """Uploads a file with curl. Answers the seconds it took, and the uploadId; ends the bench if it is refused."""
