@@ -72,17 +72,27 @@ pub struct Token([u8; Token::LENGTH]);
 impl Token {
     /// Characters of a token.
     pub const LENGTH: usize = 36;
+    /// Bytes that it writes.
+    pub const BYTES: usize = Self::LENGTH / 2;
 
-    /// A token made of 18 random bytes.
+    /// The token that writes these bytes, two characters for each; random bytes make a new one.
     #[must_use]
-    pub fn from_random(random: [u8; 18]) -> Self {
+    pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; Self::LENGTH];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(random) {
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
             pair[0] = HEX[usize::from(byte >> 4)];
             pair[1] = HEX[usize::from(byte & 15)];
         }
         Self(text)
+    }
+
+    /// The bytes that it writes. They order as tokens do.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
+        // Digits have the value of their low half, letters are nine short of theirs; no other character is admitted.
+        let value = |character: u8| (character & 15) + if character >= b'a' { 9 } else { 0 };
+        std::array::from_fn(|place| value(self.0[2 * place]) << 4 | value(self.0[2 * place + 1]))
     }
 
     /// The token as text.
@@ -150,9 +160,12 @@ mod tests {
 
     #[test]
     fn a_token_is_36_lowercase_hexadecimal_characters() {
-        let issued = Token::from_random([0xa7; 18]);
+        let issued = Token::from_bytes([0xa7; 18]);
         assert_eq!(issued.as_str(), "a7".repeat(18));
         assert_eq!(issued.to_string().parse(), Ok(issued));
+        assert_eq!(issued.to_bytes(), [0xa7; 18]);
+        let every: [u8; 18] = std::array::from_fn(|place| (place * 15) as u8);
+        assert_eq!(Token::from_bytes(every).to_bytes(), every);
         assert_eq!("a7".parse::<Token>(), Err(NotAToken::Length(2)));
         assert_eq!("A7".repeat(18).parse::<Token>(), Err(NotAToken::Character(1)));
         assert_eq!("信".repeat(12).parse::<Token>(), Err(NotAToken::Length(12)));

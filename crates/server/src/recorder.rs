@@ -149,7 +149,7 @@ mod tests {
         store.add_app(App { access_id: APP, secret_key, access_key, platform, name, bad_rows }).await.unwrap();
         let mut devices = Vec::new();
         for n in 0..2 {
-            let (token, password_hash) = (Token::from_random([n; 18]), [n; 32]);
+            let (token, password_hash) = (Token::from_bytes([n; 18]), [n; 32]);
             let new = NewDevice { access_id: APP, token, password_hash, environment: None, channel: None };
             let Registered::New(device) = store.register_device(new).await.unwrap() else { panic!("{n} is new") };
             devices.push(device);

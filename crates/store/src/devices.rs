@@ -42,17 +42,20 @@ pub enum Registered {
     Taken,
 }
 
-pub(crate) fn environment_name(environment: Environment) -> &'static str {
+/// How the tables write an environment.
+pub(crate) fn environment_code(environment: Environment) -> i64 {
     match environment {
-        Environment::Product => "product",
-        Environment::Dev => "dev",
+        Environment::Product => 0,
+        Environment::Dev => 1,
     }
 }
 
+/// The device of this token. A text that is no token is nobody's.
 pub(crate) fn find(connection: &Connection, access_id: AccessId, token: &str) -> Result<Option<DeviceId>> {
+    let Ok(token) = token.parse::<Token>() else { return Ok(None) };
     Ok(connection
         .prepare_cached("SELECT device_id FROM device WHERE access_id = ?1 AND token = ?2")?
-        .query_row(params![access_id.0, token], |row| row.get(0).map(DeviceId))
+        .query_row(params![access_id.0, token.to_bytes()], |row| row.get(0).map(DeviceId))
         .optional()?)
 }
 
@@ -67,13 +70,15 @@ pub(crate) fn set_channel(tx: &Connection, device: DeviceId, channel: &str, chan
 
 fn register(tx: &Connection, new: &NewDevice) -> Result<Registered> {
     let now = now_ms();
-    let environment = new.environment.map(environment_name);
+    let environment = new.environment.map(environment_code);
     let added = tx
         .prepare_cached(
             "INSERT INTO device (access_id, token, password_hash, environment, created_at, seen_at)
-             VALUES (?1, ?2, ?3, coalesce(?4, 'product'), ?5, ?5) ON CONFLICT DO NOTHING RETURNING device_id",
+             VALUES (?1, ?2, ?3, coalesce(?4, 0), ?5, ?5) ON CONFLICT DO NOTHING RETURNING device_id",
         )?
-        .query_row(params![new.access_id.0, new.token.as_str(), new.password_hash, environment, now], |row| row.get(0))
+        .query_row(params![new.access_id.0, new.token.to_bytes(), new.password_hash, environment, now], |row| {
+            row.get(0)
+        })
         .optional()?;
     let registered = if let Some(device) = added {
         Registered::New(DeviceId(device))
@@ -83,7 +88,7 @@ fn register(tx: &Connection, new: &NewDevice) -> Result<Registered> {
                 "UPDATE device SET password_hash = ?3, environment = coalesce(?4, environment), seen_at = ?5
                  WHERE access_id = ?1 AND token = ?2 AND password_hash IS NULL RETURNING device_id",
             )?
-            .query_row(params![new.access_id.0, new.token.as_str(), new.password_hash, environment, now], |row| {
+            .query_row(params![new.access_id.0, new.token.to_bytes(), new.password_hash, environment, now], |row| {
                 row.get(0)
             })
             .optional()?;
@@ -113,7 +118,7 @@ impl Store {
         self.read(move |connection| {
             Ok(connection
                 .prepare_cached("SELECT device_id, password_hash FROM device WHERE access_id = ?1 AND token = ?2")?
-                .query_row(params![access_id.0, token.as_str()], |row| {
+                .query_row(params![access_id.0, token.to_bytes()], |row| {
                     Ok(Device { device: DeviceId(row.get(0)?), password_hash: row.get(1)? })
                 })
                 .optional()?)
@@ -132,7 +137,7 @@ impl Store {
                 "SELECT d.access_id, d.device_id, d.password_hash FROM app a
                  JOIN device d ON d.access_id = a.access_id AND d.token = ?1",
             )?;
-            let devices = statement.query_map([token.as_str()], |row| {
+            let devices = statement.query_map([token.to_bytes()], |row| {
                 Ok((AccessId(row.get(0)?), Device { device: DeviceId(row.get(1)?), password_hash: row.get(2)? }))
             })?;
             Ok(devices.collect::<rusqlite::Result<_>>()?)
@@ -154,7 +159,7 @@ impl Store {
             if let Some(environment) = environment {
                 tx.execute(
                     "UPDATE device SET environment = ?2 WHERE device_id = ?1",
-                    params![device.0, environment_name(environment)],
+                    params![device.0, environment_code(environment)],
                 )?;
             }
             if let Some((channel, token)) = channel {
@@ -173,7 +178,13 @@ impl Store {
     pub async fn delete_device(&self, device: DeviceId) -> Result<u64> {
         self.write(move |tx| {
             let gone = crate::inbox::empty(tx, device)?;
-            tx.execute("DELETE FROM device WHERE device_id = ?1", [device.0])?;
+            let app = tx
+                .query_row("SELECT access_id FROM device WHERE device_id = ?1", [device.0], |row| row.get(0))
+                .optional()?;
+            if let Some(app) = app {
+                crate::accounts::unbind(tx, AccessId(app), device)?;
+                tx.execute("DELETE FROM device WHERE device_id = ?1", [device.0])?;
+            }
             Ok(gone)
         })
         .await

@@ -1,17 +1,26 @@
-//! Import of devices by the million: a connection of its own, sorted chunks, one transaction each.
+//! Import of devices by the million: a connection of its own, chunks in the order of the tables, one transaction each.
 //!
-//! Works beside a running server: between two chunks the server's writes get their turn.
+//! The two tables of accounts have two orders, by device and by name, and whichever is filled out of its order costs
+//! several times what both cost in order. So a large import has two halves: [`Import::devices`] adds devices and what
+//! each is to be bound to; what that answers, sorted by name, is what [`Import::accounts`] then binds. Sorting what does
+//! not fit into memory is the caller's. [`Import::chunk`] does both at once, for few rows.
+//!
+//! Works beside a running server: between two chunks the server's writes get their turn. What the server writes about a
+//! device between the two halves stands: its binding is left out of the second.
 
 use std::collections::HashSet;
 use std::path::Path;
 
-use pigeonloft_model::{AccessId, Environment, Token};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use pigeonloft_model::{AccessId, DeviceId, Environment, Token};
+use rusqlite::{Connection, TransactionBehavior};
 
-use crate::accounts::{AccountKey, bind};
-use crate::devices::{environment_name, set_channel};
+use crate::accounts::AccountKey;
 use crate::error::Result;
-use crate::now_ms;
+use crate::load::{Loaded, load_accounts, load_devices, retain_held};
+
+/// Pages of the log after which it is put into the database file: 32 MiB. At SQLite's 4 MiB every chunk would wait for
+/// that.
+const CHECKPOINT_PAGES: u32 = 8_192;
 
 /// One device to import.
 #[derive(Debug, Clone)]
@@ -29,12 +38,21 @@ pub struct ImportRow {
     pub environment: Option<Environment>,
 }
 
+/// A device that is to be bound to an account. Ordered as the table of accounts is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Binding {
+    /// The account.
+    pub account: AccountKey,
+    /// The device.
+    pub device: DeviceId,
+}
+
 /// What a chunk did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Imported {
     /// Devices that did not exist.
     pub new: u64,
-    /// Devices that did: their account, channel and environment were brought up to date.
+    /// Rows of devices that did, or that an earlier row made: channel and environment were brought up to date.
     pub known: u64,
     /// Accounts bound.
     pub bound: u64,
@@ -45,6 +63,12 @@ pub struct Imported {
 pub struct Import {
     connection: Connection,
     access_id: AccessId,
+    /// Changes when another connection commits.
+    data_version: i64,
+    /// Last token of [`Import::devices`].
+    last: Option<Token>,
+    /// What is to be bound may no longer be what the device holds.
+    outdated: bool,
 }
 
 impl Import {
@@ -54,11 +78,16 @@ impl Import {
     /// The database cannot be opened.
     pub fn begin(data_dir: &Path, access_id: AccessId) -> Result<Self> {
         let connection = crate::connect(&data_dir.join(crate::DATABASE_FILE))?;
-        Ok(Self { connection, access_id })
+        // Every id below was found or made in the transaction that refers to it.
+        connection.pragma_update(None, "foreign_keys", false)?;
+        // A power loss may take the last chunks, never a part of one; the end of the import waits for the disk.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        let data_version = data_version(&connection)?;
+        Ok(Self { connection, access_id, data_version, last: None, outdated: false })
     }
 
-    /// Imports a chunk, all of it or nothing. The chunk is sorted first: the tables take sorted rows several times
-    /// faster than scrambled ones.
+    /// Imports a chunk with its accounts, all of it or nothing.
     ///
     /// # Errors
     /// The database's.
@@ -69,7 +98,8 @@ impl Import {
     /// Imports a chunk as [`Import::chunk`] does, and calls `before_commit` with the tokens of the devices that did
     /// not exist, when everything is in and nothing is kept yet: what it writes elsewhere is never behind the database.
     ///
-    /// A token that stands in several rows gets the password of the first of them.
+    /// A token that stands in several rows gets the password of the first of them, and of each type the account of the
+    /// last.
     ///
     /// # Errors
     /// The database's, and those of `before_commit`, after which nothing of the chunk is kept.
@@ -78,70 +108,64 @@ impl Import {
         rows: &mut [ImportRow],
         before_commit: impl FnOnce(&HashSet<Token>) -> Result<(), E>,
     ) -> Result<Imported, E> {
-        let mut new = HashSet::new();
-        let (tx, imported) = self.insert(rows, &mut new)?;
+        let tx =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(crate::Error::from)?;
+        let Loaded { mut imported, mut bindings, new } = load_devices(&tx, self.access_id, rows)?;
+        bindings.sort_unstable();
+        imported.bound = load_accounts(&tx, self.access_id, &bindings)?;
         before_commit(&new)?;
         tx.commit().map_err(crate::Error::from)?;
         Ok(imported)
     }
 
-    /// Puts the rows in, in a transaction that is still to be committed.
-    fn insert(&mut self, rows: &mut [ImportRow], new: &mut HashSet<Token>) -> Result<(Transaction<'_>, Imported)> {
-        rows.sort_by_key(|row| row.token);
-        let access_id = self.access_id;
-        let tx = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let now = now_ms();
-        let mut imported = Imported::default();
-        let mut accounts = Vec::new();
-        for row in rows.iter() {
-            let environment = row.environment.map(environment_name);
-            let added = tx
-                .prepare_cached(
-                    "INSERT INTO device (access_id, token, password_hash, environment, created_at, seen_at)
-                     VALUES (?1, ?2, ?3, coalesce(?4, 'product'), ?5, ?5) ON CONFLICT DO NOTHING RETURNING device_id",
-                )?
-                .query_row(params![access_id.0, row.token.as_str(), row.password_hash, environment, now], |row| {
-                    row.get(0)
-                })
-                .optional()?;
-            let device = match added {
-                Some(device) => {
-                    imported.new += 1;
-                    new.insert(row.token);
-                    pigeonloft_model::DeviceId(device)
-                }
-                None => {
-                    imported.known += 1;
-                    pigeonloft_model::DeviceId(
-                        tx.prepare_cached(
-                            "UPDATE device SET environment = coalesce(?3, environment)
-                             WHERE access_id = ?1 AND token = ?2 RETURNING device_id",
-                        )?
-                        .query_row(params![access_id.0, row.token.as_str(), environment], |row| row.get(0))?,
-                    )
-                }
-            };
-            if let Some((channel, token)) = &row.channel {
-                set_channel(&tx, device, channel, token)?;
-            }
-            if let Some(account) = &row.account {
-                accounts.push((account, device));
-            }
+    /// Imports the devices of a chunk, and answers what they are still to be bound to. Quickest where the chunks
+    /// ascend by token.
+    ///
+    /// # Errors
+    /// The database's; nothing of the chunk is kept then.
+    pub fn devices(&mut self, rows: &mut [ImportRow]) -> Result<(Imported, Vec<Binding>)> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let loaded = load_devices(&tx, self.access_id, rows)?;
+        tx.commit()?;
+        if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+            // A token of two chunks: the binding of the first may have been replaced by the second.
+            self.outdated |= self.last.is_some_and(|before| before >= first.token);
+            self.last = self.last.max(Some(last.token));
         }
-        accounts.sort_unstable();
-        for (account, device) in accounts {
-            bind(&tx, access_id, device, account, now)?;
-            imported.bound += 1;
-        }
-        Ok((tx, imported))
+        Ok((loaded.imported, loaded.bindings))
     }
 
-    /// Puts the log of the import into the database file, so that the server does not have to.
+    /// Binds what [`Import::devices`] answered. Quickest where everything is sorted over all chunks.
+    ///
+    /// Answers how many are bound; what the server changed meanwhile is left as it is.
+    ///
+    /// # Errors
+    /// The database's; nothing of the chunk is kept then.
+    pub fn accounts(&mut self, bindings: &mut Vec<Binding>) -> Result<u64> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.outdated |= data_version(&tx)? != self.data_version;
+        if self.outdated {
+            retain_held(&tx, bindings)?;
+        }
+        bindings.sort_unstable();
+        let bound = load_accounts(&tx, self.access_id, bindings)?;
+        tx.commit()?;
+        Ok(bound)
+    }
+
+    /// Waits for everything to be on the disk, and puts the log of the import into the database file, so that the server
+    /// does not have to.
     ///
     /// # Errors
     /// The database's.
     pub fn finish(self) -> Result<()> {
+        self.connection.pragma_update(None, "synchronous", "FULL")?;
+        self.connection.execute("UPDATE app SET access_id = access_id WHERE access_id = ?1", [self.access_id.0])?;
         self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         Ok(())
     }
+}
+
+fn data_version(connection: &Connection) -> Result<i64> {
+    Ok(connection.query_row("PRAGMA data_version", [], |row| row.get(0))?)
 }

@@ -11,10 +11,12 @@ pub mod doctor;
 mod error;
 mod import;
 mod inbox;
+mod load;
 mod packages;
 mod pushes;
 mod readers;
 mod recipients;
+mod resolve;
 mod schema;
 mod writer;
 
@@ -24,16 +26,17 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-pub use accounts::{AccountKey, Bound, Resolved};
+pub use accounts::{AccountKey, Bound};
 pub use apps::{App, BadRows};
 pub use devices::{Device, NewDevice, Registered};
 pub use error::{Error, Result};
-pub use import::{Import, ImportRow, Imported};
+pub use import::{Binding, Import, ImportRow, Imported};
 pub use inbox::{Acknowledged, InboxMessage};
 pub use packages::{NewPackage, Package, Removed};
 pub use pushes::{Counts, NewPush, Push, PushFilter, Started};
 pub use readers::Reader;
 pub use recipients::{Batch, Recipient};
+pub use resolve::Resolved;
 pub use writer::{Permit, Tx, WriterStats, Written};
 
 use readers::Readers;

@@ -70,11 +70,6 @@ impl Store {
     }
 }
 
-/// Texts for `rarray(?)`: a whole batch as one parameter.
-pub(crate) fn text_array<'a>(texts: impl Iterator<Item = &'a str>) -> Rc<Vec<Value>> {
-    Rc::new(texts.map(|text| Value::Text(text.to_owned())).collect())
-}
-
 /// Push ids for `rarray(?)`.
 pub(crate) fn push_array(pushes: &[PushId]) -> Rc<Vec<Value>> {
     Rc::new(pushes.iter().map(|push| Value::Integer(push.0)).collect())

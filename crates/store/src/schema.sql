@@ -15,9 +15,9 @@ CREATE TABLE app (
 CREATE TABLE device (
     device_id     INTEGER PRIMARY KEY AUTOINCREMENT,
     access_id     INTEGER NOT NULL REFERENCES app (access_id),
-    token         TEXT    NOT NULL,
+    token         BLOB    NOT NULL, -- the 18 bytes that its 36 characters write
     password_hash BLOB,             -- SHA-256; NULL: imported and not yet claimed by the device itself
-    environment   TEXT    NOT NULL, -- 'product' or 'dev'
+    environment   INTEGER NOT NULL, -- 0 product, 1 dev
     created_at    INTEGER NOT NULL,
     seen_at       INTEGER NOT NULL,
     UNIQUE (access_id, token)
@@ -30,18 +30,25 @@ CREATE TABLE device_channel (
     PRIMARY KEY (device_id, channel)
 ) STRICT, WITHOUT ROWID;
 
--- In the order a sorted package asks for: by name.
+-- Who is bound, in the order a sorted package asks for: by name. No foreign key: it would look up the device of each row
+-- that an import adds. Who deletes a device takes it out of here.
 CREATE TABLE account (
     access_id    INTEGER NOT NULL,
     account_type INTEGER NOT NULL,
     name         TEXT    NOT NULL,
-    device_id    INTEGER NOT NULL REFERENCES device (device_id) ON DELETE CASCADE,
+    device_id    INTEGER NOT NULL,
     bound_at     INTEGER NOT NULL,
     PRIMARY KEY (access_id, account_type, name, device_id)
 ) STRICT, WITHOUT ROWID;
 
--- A device holds one account of each type.
-CREATE UNIQUE INDEX account_of_device ON account (device_id, account_type);
+-- Where to look for what a device is bound to; it holds one account of each type. Every row of `account` has one here,
+-- while a row here alone binds nothing: an import writes these first.
+CREATE TABLE account_of_device (
+    device_id    INTEGER NOT NULL REFERENCES device (device_id) ON DELETE CASCADE,
+    account_type INTEGER NOT NULL,
+    name         TEXT    NOT NULL,
+    PRIMARY KEY (device_id, account_type)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE package (
     upload_id       INTEGER PRIMARY KEY AUTOINCREMENT,

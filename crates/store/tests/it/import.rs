@@ -73,3 +73,111 @@ async fn an_imported_device_is_claimed_once_and_keeps_what_it_does_not_say() {
         reader.resolve_accounts(APP, 0, ["ann"].into_iter(), AccountPush::Latest, Some(Environment::Dev)).unwrap();
     assert_eq!(found.devices, [imported.device]);
 }
+
+/// What each of these devices is bound to by type 0, asked by device and by name; the two must agree.
+async fn bound(loft: &Loft, devices: &[u8], names: &[&str]) -> Vec<Vec<String>> {
+    let tokens: Vec<_> = devices.iter().map(|&n| token(n).to_string()).collect();
+    let by_device = loft.store.accounts_of_tokens(APP, tokens.clone()).await.unwrap();
+    let by_device: Vec<Vec<String>> = by_device
+        .into_iter()
+        .map(|(_, accounts)| {
+            accounts
+                .unwrap()
+                .into_iter()
+                .filter(|account| account.account_type == 0)
+                .map(|account| account.name)
+                .collect()
+        })
+        .collect();
+    let accounts = names.iter().map(|&name| AccountKey { account_type: 0, name: name.into() }).collect();
+    let by_name = loft.store.tokens_of_accounts(APP, accounts).await.unwrap();
+    for (token, names) in tokens.iter().zip(&by_device) {
+        let mut of_it = Vec::new();
+        for (account, tokens) in &by_name {
+            of_it.extend(tokens.iter().filter(|other| *other == token).map(|_| account.name.clone()));
+        }
+        assert_eq!(&of_it, names);
+    }
+    by_device
+}
+
+#[tokio::test]
+async fn an_import_that_ends_between_its_halves_has_bound_nothing_and_can_be_repeated() {
+    let loft = Loft::open().await;
+    let mut import = Import::begin(loft.dir.path(), APP).unwrap();
+    import.chunk(&mut [row(1, Some("ann")), row(2, None)]).unwrap();
+    let mut rows = [row(3, Some("cyd")), row(1, Some("anna")), row(2, Some("bob")), row(4, Some("dan"))];
+    let (imported, bindings) = import.devices(&mut rows).unwrap();
+    assert_eq!((imported, bindings.len()), (Imported { new: 2, known: 2, bound: 0 }, 4));
+    drop(import);
+    let names = ["ann", "anna", "bob", "cyd", "dan"];
+    assert_eq!(bound(&loft, &[1, 2, 3, 4], &names).await, [[""; 0]; 4]);
+
+    let mut import = Import::begin(loft.dir.path(), APP).unwrap();
+    let (imported, mut bindings) = import.devices(&mut rows).unwrap();
+    assert_eq!(imported, Imported { new: 0, known: 4, bound: 0 });
+    assert_eq!(import.accounts(&mut bindings).unwrap(), 4);
+    import.finish().unwrap();
+    assert_eq!(bound(&loft, &[1, 2, 3, 4], &names).await, [["anna"], ["bob"], ["cyd"], ["dan"]]);
+}
+
+#[tokio::test]
+async fn what_the_server_writes_between_the_halves_of_an_import_stands() {
+    let loft = Loft::open().await;
+    let mut import = Import::begin(loft.dir.path(), APP).unwrap();
+    let mut rows = [1, 2, 3, 4, 5].map(|n| row(n, Some("ann")));
+    let (_, mut bindings) = import.devices(&mut rows).unwrap();
+    let account = |name: &str| vec![AccountKey { account_type: 0, name: name.into() }];
+    loft.store.bind_accounts(APP, vec![(token(1).to_string(), account("bob"))]).await.unwrap();
+    loft.store.unbind_tokens(APP, vec![token(2).to_string()]).await.unwrap();
+    loft.store.bind_accounts(APP, vec![(token(3).to_string(), account("ann"))]).await.unwrap();
+    let deleted = loft.store.device(APP, token(4)).await.unwrap().unwrap().device;
+    loft.store.delete_device(deleted).await.unwrap();
+    assert_eq!(import.accounts(&mut bindings).unwrap(), 2, "of the third, which is bound already, and of the fifth");
+    import.finish().unwrap();
+    assert_eq!(bound(&loft, &[1, 2, 3, 5], &["ann", "bob"]).await, [vec!["bob"], vec![], vec!["ann"], vec!["ann"]]);
+    let found = loft.store.reader().unwrap();
+    let found = found.resolve_accounts(APP, 0, ["ann"].into_iter(), AccountPush::All, None).unwrap();
+    assert_eq!(found.devices.len(), 2, "a deleted device is nobody's");
+}
+
+#[tokio::test]
+async fn of_several_rows_of_a_device_the_last_says_what_it_is_bound_to() {
+    let loft = Loft::open().await;
+    let mut import = Import::begin(loft.dir.path(), APP).unwrap();
+    let dev = ImportRow { environment: Some(Environment::Dev), ..row(1, Some("bob")) };
+    let phone =
+        ImportRow { account: Some(AccountKey { account_type: 1002, name: "+8613800000000".into() }), ..row(1, None) };
+    let imported = import.chunk(&mut [row(1, Some("zoe")), phone, dev, row(1, Some("ann"))]).unwrap();
+    assert_eq!(imported, Imported { new: 1, known: 3, bound: 2 });
+    assert_eq!(bound(&loft, &[1], &["ann", "bob", "zoe"]).await, [["ann"]]);
+    // The same across chunks, whose bindings are all bound at the end.
+    let (_, mut bindings) = import.devices(&mut [row(1, Some("bob")), row(2, Some("ann"))]).unwrap();
+    let (_, more) = import.devices(&mut [row(2, Some("zoe")), row(3, Some("eve"))]).unwrap();
+    bindings.extend(more);
+    assert_eq!(import.accounts(&mut bindings).unwrap(), 3);
+    let names = ["ann", "bob", "eve", "zoe"];
+    assert_eq!(bound(&loft, &[2, 3], &names).await, [["zoe"], ["eve"]]);
+    let reader = loft.store.reader().unwrap();
+    let in_dev = reader.resolve_accounts(APP, 0, names.into_iter(), AccountPush::All, Some(Environment::Dev)).unwrap();
+    assert_eq!((in_dev.devices.len(), in_dev.no_device), (1, 3), "the environment is the one said last");
+}
+
+#[tokio::test]
+async fn more_rows_than_one_statement_takes_are_all_imported() {
+    let loft = Loft::open().await;
+    let mut import = Import::begin(loft.dir.path(), APP).unwrap();
+    for (first, count) in [(0, 1), (1, 99), (100, 155)] {
+        let mut rows: Vec<_> = (first..first + count).map(|n| row(n, Some(&format!("account {n}")))).collect();
+        rows.reverse();
+        let imported = import.chunk(&mut rows).unwrap();
+        assert_eq!(imported, Imported { new: count.into(), known: 0, bound: count.into() });
+    }
+    let names: Vec<_> = (0..255).map(|n| format!("account {n}")).collect();
+    let reader = loft.store.reader().unwrap();
+    for n in 0..255 {
+        let by_name = reader.resolve_accounts(APP, 0, [&*names[n]].into_iter(), AccountPush::All, None).unwrap();
+        let by_token = reader.resolve_tokens(APP, [token(n as u8).as_str()].into_iter(), None).unwrap();
+        assert_eq!((by_name.devices.len(), by_name), (1, by_token));
+    }
+}

@@ -101,7 +101,7 @@ pub(crate) fn app(access_id: AccessId) -> App {
 }
 
 pub(crate) fn token(n: u8) -> Token {
-    Token::from_random([n; 18])
+    Token::from_bytes([n; 18])
 }
 
 pub(crate) fn new_device(access_id: AccessId, n: u8) -> NewDevice {

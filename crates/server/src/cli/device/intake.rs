@@ -142,7 +142,7 @@ fn issue(chunk: &mut Vec<Pending>) -> Result<(Vec<ImportRow>, Vec<Issued>), Fail
         let token = row.token.unwrap_or_else(|| {
             let mut bytes = [0; TOKEN_BYTES];
             bytes.copy_from_slice(for_token);
-            Token::from_random(bytes)
+            Token::from_bytes(bytes)
         });
         let password = record.is_some().then(|| hex(for_password));
         rows.push(ImportRow {
