@@ -175,7 +175,7 @@ async fn more_rows_than_one_statement_takes_are_all_imported() {
     }
     let names: Vec<_> = (0..255).map(|n| format!("account {n}")).collect();
     let reader = loft.store.reader().unwrap();
-    for (n, name) in (0..).zip(&names) {
+    for (n, name) in (0..255).zip(&names) {
         let by_name = reader.resolve_accounts(APP, 0, [name.as_str()].into_iter(), AccountPush::All, None).unwrap();
         let by_token = reader.resolve_tokens(APP, [token(n).as_str()].into_iter(), None).unwrap();
         assert_eq!((by_name.devices.len(), by_name), (1, by_token));

@@ -61,10 +61,15 @@ fn inboxes_and_recipients_that_disagree_are_brought_together() {
         (
             "DELETE FROM device WHERE device_id IN (SELECT device_id FROM recipient WHERE outcome = 0)",
             &[
-                "rows of the table account that name a missing device: 2",
+                "rows of the table account_of_device that name a missing device: 2",
+                "rows of the table account that name a missing account_of_device: 2",
                 "push 1 waits for devices that are not there: 2",
                 "messages for devices that are not there: 2",
             ],
+        ),
+        (
+            "DELETE FROM account_of_device WHERE device_id = 1",
+            &["rows of the table account that name a missing account_of_device: 1"],
         ),
         (
             "DELETE FROM push WHERE push_id = 1",
