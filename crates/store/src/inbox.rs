@@ -6,9 +6,10 @@ use pigeonloft_model::{DeviceId, Outcome, PushId, ReceiptEvent};
 use rusqlite::{Connection, params};
 
 use crate::Store;
+use crate::early;
 use crate::error::Result;
 use crate::readers::push_array;
-use crate::recipients::{apply_all, receipt, settle};
+use crate::recipients::{apply_all, outcome, receipt, settle};
 
 /// A message that waits.
 #[derive(Debug, Clone)]
@@ -88,7 +89,9 @@ impl Store {
             }
             apply_all(tx, changes)?;
             for &(device, push_id, event) in &reported.receipts {
-                receipt(tx, push_id, device, event)?;
+                if !receipt(tx, push_id, device, event)? && outcome(tx, push_id, device)?.is_none() {
+                    early::keep(tx, push_id, device, event)?;
+                }
             }
             Ok(arrived)
         })

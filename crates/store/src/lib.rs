@@ -8,6 +8,7 @@ mod accounts;
 mod apps;
 mod devices;
 pub mod doctor;
+mod early;
 mod error;
 mod import;
 mod inbox;

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use pigeonloft_model::{AccessId, AudienceKind, MessageType, PushId, PushState, UploadId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::early;
 use crate::error::{Error, Result};
 use crate::readers::push_array;
 use crate::{Store, now_ms};
@@ -338,7 +339,7 @@ impl Store {
                 "UPDATE push SET state = ?2, finished_at = ?3, failure = ?4 WHERE push_id = ?1 AND finished_at IS NULL",
             )?
             .execute(params![push_id.0, state.code(), now_ms(), failure])?;
-            Ok(())
+            early::forget(tx, push_id)
         })
         .await
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use pigeonloft_model::{DeviceId, Outcome, PushId, ReceiptEvent};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::early;
 use crate::error::{Error, Result};
 use crate::{Permit, Store, Written, now_ms};
 
@@ -133,7 +134,10 @@ fn record(tx: &Connection, batch: &Batch) -> Result<()> {
         }
     }
     apply_all(tx, again)?;
-    change.apply(tx, batch.push_id)
+    change.apply(tx, batch.push_id)?;
+    let devices = || batch.recipients.iter().map(|recipient| recipient.device);
+    let (Some(first), Some(last)) = (devices().min(), devices().max()) else { return Ok(()) };
+    early::count(tx, batch.push_id, first, last)
 }
 
 pub(crate) fn outcome(tx: &Connection, push_id: PushId, device: DeviceId) -> Result<Option<Outcome>> {
@@ -251,7 +255,7 @@ impl Store {
     }
 }
 
-/// Counts a receipt of a device for a push, the first of its kind. `false`: counted before, or no such recipient.
+/// Counts a receipt of a recipient, the first of its kind. `false`: counted before, or no such recipient.
 pub(crate) fn receipt(tx: &Connection, push_id: PushId, device: DeviceId, event: ReceiptEvent) -> Result<bool> {
     let bit = i64::from(event.flag());
     let first = tx

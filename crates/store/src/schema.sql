@@ -120,3 +120,11 @@ CREATE TABLE inbox (
     push_id   INTEGER NOT NULL,
     PRIMARY KEY (device_id, push_id)
 ) STRICT, WITHOUT ROWID;
+
+-- What devices said of messages whose batch is not on record yet.
+CREATE TABLE early_receipt (
+    push_id   INTEGER NOT NULL,
+    device_id INTEGER NOT NULL REFERENCES device (device_id) ON DELETE CASCADE,
+    receipts  INTEGER NOT NULL,
+    PRIMARY KEY (push_id, device_id)
+) STRICT, WITHOUT ROWID;

@@ -1,9 +1,9 @@
 //! Outcomes: a batch is recorded whole, once and in its turn; what happens to a recipient later is counted once.
 
-use pigeonloft_model::{Outcome, PushId, PushState, ReceiptEvent};
+use pigeonloft_model::{AccessId, Outcome, PushId, PushState, ReceiptEvent};
 use pigeonloft_store::{Acknowledged, Batch, Counts, Error, Recipient};
 
-use crate::support::{APP, FAR_AHEAD, Loft};
+use crate::support::{APP, FAR_AHEAD, Loft, app};
 
 #[tokio::test]
 async fn a_batch_is_recorded_with_its_cursor_and_its_sums() {
@@ -100,6 +100,49 @@ async fn what_was_never_sent_to_a_device_cannot_arrive_there() {
     };
     loft.store.acknowledge(made_up).await.unwrap();
     assert_eq!(loft.counts(push_id).await, before);
+}
+
+#[tokio::test]
+async fn a_receipt_that_comes_before_its_batch_is_recorded_is_counted_with_the_batch() {
+    let loft = Loft::open().await;
+    let devices = loft.devices(3).await;
+    let push_id = loft.push(2, FAR_AHEAD).await;
+    let early = |device, event| Acknowledged { receipts: vec![(device, push_id, event)], ..Acknowledged::default() };
+    for event in [ReceiptEvent::Shown, ReceiptEvent::Clicked, ReceiptEvent::Shown] {
+        for device in [devices[1], devices[2]] {
+            loft.store.acknowledge(early(device, event)).await.unwrap();
+        }
+    }
+    // What a device was told is durable survives the end of the server.
+    let loft = loft.reopened();
+    let receipts = async || {
+        let counts = loft.counts(push_id).await;
+        (counts.shown, counts.clicked, counts.cleared)
+    };
+    loft.record(push_id, 0, &[(devices[0], Outcome::Arrived)]).await.unwrap();
+    assert_eq!(receipts().await, (0, 0, 0));
+    loft.record(push_id, 1, &[(devices[1], Outcome::Arrived)]).await.unwrap();
+    assert_eq!(receipts().await, (1, 1, 0));
+    // It says it again, and who was no recipient to the end says so, too.
+    loft.store.acknowledge(early(devices[1], ReceiptEvent::Shown)).await.unwrap();
+    loft.store.finish_push(push_id, None).await.unwrap();
+    loft.store.acknowledge(early(devices[2], ReceiptEvent::Shown)).await.unwrap();
+    assert_eq!(receipts().await, (1, 1, 0));
+    let left = "SELECT count(*) FROM early_receipt";
+    assert_eq!(loft.behind_its_back().query_row(left, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_receipt_for_a_push_of_another_app_is_not_kept() {
+    let loft = Loft::open().await;
+    let other = AccessId(APP.0 + 1);
+    loft.store.add_app(app(other)).await.unwrap();
+    let stranger = loft.device(other, 7).await;
+    let push_id = loft.push(1, FAR_AHEAD).await;
+    let receipts = vec![(stranger, push_id, ReceiptEvent::Shown), (stranger, PushId(999), ReceiptEvent::Shown)];
+    loft.store.acknowledge(Acknowledged { receipts, ..Acknowledged::default() }).await.unwrap();
+    let kept = "SELECT count(*) FROM early_receipt";
+    assert_eq!(loft.behind_its_back().query_row(kept, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
 }
 
 #[tokio::test]
