@@ -155,6 +155,24 @@ fn receipts_are_counted_once_for_each_device_though_sent_twice() {
 }
 
 #[test]
+fn a_receipt_that_comes_before_the_batch_is_recorded_is_counted_all_the_same() {
+    // One device says nothing, so that its batch is on record only a while after the other has said everything.
+    let mut server = pigeonloft!().set("push.ack_wait_ms", 3000).start();
+    let app = server.app("android");
+    let [prompt, silent] = [(); 2].map(|()| Phone::new(app.register_device(Some("ann"))));
+    let fleet = Fleet::new(server.mqtt());
+    fleet.online([&prompt], Habit::Acknowledges);
+    fleet.online([&silent], Habit::NeverAcknowledges);
+    let push_id = app.pushed(json!({ "audience_type": "account", "account_list": ["ann"], "account_push_type": 1 }));
+    let _ = prompt.wait_for_messages(1);
+    prompt.report(&push_id, "shown");
+    assert_eq!(app.progress(&push_id)["rows_done"], 0, "the batch is not on record");
+    server.kill9();
+    server.restart();
+    assert_eq!(app.finished(&push_id)["receipts"], json!({ "shown": 1, "clicked": 0, "cleared": 0 }));
+}
+
+#[test]
 fn a_receipt_of_another_devices_push_counts_for_nothing() {
     let server = pigeonloft!().start();
     let app = server.app("android");

@@ -65,12 +65,20 @@ impl App {
     /// The server does not answer, or with another status than 200.
     #[must_use]
     pub fn call(&self, path: &str, body: &Value) -> Value {
+        self.try_call(path, body).expect("the server answers")
+    }
+
+    /// As [`App::call`], of a server that may be killed meanwhile. `None`: no whole answer came.
+    ///
+    /// # Panics
+    /// It answers with another status than 200.
+    #[must_use]
+    pub fn try_call(&self, path: &str, body: &Value) -> Option<Value> {
         let request = self.agent.post(format!("{}{path}", self.base)).header("Authorization", self.basic());
         // Not `send_json`: it indents, and sizes are counted as sent.
-        let mut answer =
-            request.header("Content-Type", "application/json").send(body.to_string()).expect("the server answers");
+        let mut answer = request.header("Content-Type", "application/json").send(body.to_string()).ok()?;
         assert_eq!(answer.status(), 200, "v3 answers always have status 200");
-        answer.body_mut().read_json().expect("it answers JSON")
+        answer.body_mut().read_json().ok()
     }
 
     /// A call of our own API with this method, as the app: status and JSON (null where there is none).
@@ -95,14 +103,18 @@ impl App {
     }
 
     fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
+        self.try_send(method, path, headers, body).expect("the server answers")
+    }
+
+    fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Option<(u16, Value)> {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(body.to_owned()).expect("a request");
-        let mut answer = self.agent.run(request).expect("the server answers");
-        let text = answer.body_mut().read_to_string().expect("the answer can be read");
-        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+        let mut answer = self.agent.run(request).ok()?;
+        let text = answer.body_mut().read_to_string().ok()?;
+        Some((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default()))
     }
 
     /// Sends a form to the upload. Answers its JSON.
@@ -139,9 +151,15 @@ impl App {
     /// Pushes; members beyond those of the message are given. Answers the JSON of the call.
     #[must_use]
     pub fn push(&self, given: Value) -> Value {
+        self.try_push(given).expect("the server answers")
+    }
+
+    /// As [`App::push`], to a server that may be killed meanwhile. `None`: no whole answer came.
+    #[must_use]
+    pub fn try_push(&self, given: Value) -> Option<Value> {
         let mut body = json!({ "message_type": "notify", "message": { "title": "a title", "content": "a content" } });
         merge(&mut body, given);
-        self.call("/v3/push/app", &body)
+        self.try_call("/v3/push/app", &body)
     }
 
     /// As [`App::push`], answers the push_id.
@@ -246,18 +264,34 @@ impl App {
     /// # Panics
     /// It is refused.
     pub fn bind(&self, device: &Device, account: &str, account_type: u32) {
+        assert!(self.try_bind(device, account, account_type), "the server answers");
+    }
+
+    /// As [`App::bind`], to a server that may be killed meanwhile. `false`: no whole answer came.
+    ///
+    /// # Panics
+    /// It is refused.
+    #[must_use]
+    pub fn try_bind(&self, device: &Device, account: &str, account_type: u32) -> bool {
         let accounts = json!([{ "account": account, "account_type": account_type }]);
         let element = json!({ "token": device.token, "account_list": accounts });
         let body = json!({ "operator_type": 2, "token_accounts": [element] });
-        let answer = self.call("/v3/device/account/batchoperate", &body);
+        let Some(answer) = self.try_call("/v3/device/account/batchoperate", &body) else { return false };
         assert_eq!((&answer["ret_code"], &answer["result"]), (&json!(0), &json!(["0"])), "{answer}");
+        true
     }
 
     /// `POST /v1/devices` with this body: status and answer.
     #[must_use]
     pub fn register(&self, body: &Value) -> (u16, Value) {
+        self.try_register(body).expect("the server answers")
+    }
+
+    /// As [`App::register`], of a server that may be killed meanwhile. `None`: no whole answer came.
+    #[must_use]
+    pub fn try_register(&self, body: &Value) -> Option<(u16, Value)> {
         let id = self.access_id.to_string();
-        self.send("POST", "/v1/devices", &[("AccessId", &id), ("AccessKey", &self.access_key)], &body.to_string())
+        self.try_send("POST", "/v1/devices", &[("AccessId", &id), ("AccessKey", &self.access_key)], &body.to_string())
     }
 
     /// A call of the device itself on a path below its own: status and answer.

@@ -5,13 +5,13 @@
 //! [`program`]: crate::program
 
 mod connection;
+mod memory;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
@@ -19,6 +19,9 @@ use crate::app::Device;
 use crate::server::Server;
 use crate::wait::until;
 use connection::Command;
+use memory::Memory;
+
+pub use memory::{Delivery, Ending, Message, Receipt};
 
 /// Phones that connect at the same time: below what a listening socket keeps waiting.
 const AT_ONCE: usize = 256;
@@ -28,6 +31,8 @@ const AT_ONCE: usize = 256;
 pub enum Habit {
     /// Reads and acknowledges at once.
     Acknowledges,
+    /// Acknowledges, and reports each push as shown at once; what was not answered is reported again when it connects.
+    Shows,
     /// Reads, and acknowledges nothing.
     NeverAcknowledges,
     /// Subscribes, then reads nothing any more.
@@ -45,29 +50,6 @@ pub enum State {
     Online,
     /// The server refused it, with this return code.
     Refused(u8),
-}
-
-/// A message a device got.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Its push.
-    pub push_id: String,
-    /// Its id.
-    pub msg_id: String,
-    /// All of it.
-    pub payload: Value,
-}
-
-/// What a device remembers.
-#[derive(Debug)]
-struct Memory {
-    state: State,
-    messages: Vec<Message>,
-    /// Receipts the server acknowledged.
-    receipts_taken: usize,
-    commands: Option<mpsc::UnboundedSender<Command>>,
-    /// Counts connections, so that an older one leaves the state of a newer one alone.
-    connection: u64,
 }
 
 /// A device. Cheap to clone; clones are the same device.
@@ -114,15 +96,19 @@ impl Fleet {
 
     /// Begins to connect a phone; a connection it had is cut.
     pub fn connect(&self, phone: &Phone, habit: Habit) {
+        self.begin(phone, habit, false);
+    }
+
+    /// As [`Fleet::connect`], and the phone connects again whenever the server ends the connection or cannot be
+    /// reached, until it is told to [`Phone::leave`] or to [`Phone::vanish`].
+    pub fn stay(&self, phone: &Phone, habit: Habit) {
+        self.begin(phone, habit, true);
+    }
+
+    fn begin(&self, phone: &Phone, habit: Habit, stays: bool) {
         let (commands, received) = mpsc::unbounded_channel();
-        let connection = {
-            let mut memory = phone.memory();
-            memory.state = State::Connecting;
-            memory.commands = Some(commands);
-            memory.connection += 1;
-            memory.connection
-        };
-        self.runtime.spawn(connection::run(self.server, phone.clone(), connection, habit, received));
+        let connection = phone.memory().begin(commands);
+        self.runtime.spawn(connection::run(self.server, phone.clone(), connection, habit, stays, received));
     }
 
     /// Connects phones, and waits until all are subscribed.
@@ -142,9 +128,7 @@ impl Phone {
     /// A device that has got nothing yet.
     #[must_use]
     pub fn new(device: Device) -> Self {
-        let memory =
-            Memory { state: State::Offline, messages: Vec::new(), receipts_taken: 0, commands: None, connection: 0 };
-        Self { device: Arc::new(device), memory: Arc::new(Mutex::new(memory)) }
+        Self { device: Arc::new(device), memory: Arc::default() }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -175,7 +159,32 @@ impl Phone {
     /// Everything it got, repeats included, in the order it came.
     #[must_use]
     pub fn messages(&self) -> Vec<Message> {
-        self.memory().messages.clone()
+        self.memory().deliveries.iter().map(|delivery| delivery.message.clone()).collect()
+    }
+
+    /// How everything it got came, in that order, and how each of its connections ended, if it has.
+    #[must_use]
+    pub fn deliveries(&self) -> (Vec<Delivery>, Vec<Option<Ending>>) {
+        let memory = self.memory();
+        (memory.deliveries.clone(), memory.endings.clone())
+    }
+
+    /// How many messages it got, repeats included, and how many of its receipts the server has taken.
+    #[must_use]
+    pub fn count(&self) -> (usize, usize) {
+        let memory = self.memory();
+        (memory.deliveries.len(), memory.receipts.iter().filter(|receipt| receipt.taken).count())
+    }
+
+    /// What it reported, in that order.
+    #[must_use]
+    pub fn receipts(&self) -> Vec<Receipt> {
+        self.memory().receipts.clone()
+    }
+
+    /// Forgets what it got and reported. Its connection stays.
+    pub fn forget(&self) {
+        self.memory().forget();
     }
 
     /// Waits until it has got this many messages, repeats included; answers them.
@@ -185,8 +194,7 @@ impl Phone {
     #[must_use]
     pub fn wait_for_messages(&self, count: usize) -> Vec<Message> {
         until(&format!("device {} has {count} messages", self.device.token), || {
-            let memory = self.memory();
-            (memory.messages.len() >= count).then(|| memory.messages.clone())
+            Some(self.messages()).filter(|messages| messages.len() >= count)
         })
     }
 
@@ -194,7 +202,7 @@ impl Phone {
     #[must_use]
     pub fn of_push(&self, push_id: &str) -> (BTreeSet<String>, usize) {
         let memory = self.memory();
-        let of_push = memory.messages.iter().filter(|message| message.push_id == push_id);
+        let of_push = memory.deliveries.iter().map(|delivery| &delivery.message).filter(|m| m.push_id == push_id);
         let ids: Vec<&String> = of_push.map(|message| &message.msg_id).collect();
         (ids.iter().copied().cloned().collect(), ids.len())
     }
@@ -204,14 +212,14 @@ impl Phone {
     /// # Panics
     /// It does not, or the phone is offline.
     pub fn report(&self, push_id: &str, event: &str) {
-        let taken = {
-            let memory = self.memory();
+        let place = {
+            let mut memory = self.memory();
+            let place = memory.reported(push_id, event);
             let commands = memory.commands.as_ref().expect("it is connected");
-            let receipt = serde_json::json!({ "push_id": push_id, "event": event }).to_string();
-            commands.send(Command::Report(receipt)).expect("it is connected");
-            memory.receipts_taken
+            commands.send(Command::Report(place)).expect("it is connected");
+            place
         };
-        until("the receipt is taken", || (self.memory().receipts_taken > taken).then_some(()));
+        until("the receipt is taken", || self.memory().receipts[place].taken.then_some(()));
     }
 
     /// Leaves the way the protocol wants it, and waits until it has.
@@ -229,6 +237,6 @@ impl Phone {
             // The server may have ended the connection already.
             let _ = commands.send(command);
         }
-        until("the connection is over", || (self.memory().state == State::Offline).then_some(()));
+        until("the connection is over", || self.memory().commands.is_none().then_some(()));
     }
 }

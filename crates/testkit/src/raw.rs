@@ -51,10 +51,18 @@ impl Answer {
 /// It is refused.
 #[must_use]
 pub fn connect(server: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(server).expect("the server accepts connections");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-    stream.set_write_timeout(Some(PATIENCE)).expect("a timeout can be set");
-    stream
+    try_connect(server).expect("the server accepts connections")
+}
+
+/// A connection to a server that may be down.
+///
+/// # Errors
+/// It is refused.
+pub fn try_connect(server: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(server)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// The head of an upload of this form: with credentials, and with `Connection: close` so that the answer has an end.

@@ -60,6 +60,7 @@ impl Builder {
             _folder: folder,
             ports,
             child: None,
+            heard: None,
         };
         server.launch();
         server
@@ -77,16 +78,30 @@ pub struct Server {
     /// HTTP, MQTT, and both over TLS.
     ports: [Port; 4],
     child: Option<Child>,
+    /// What the process says, until it can be reached.
+    heard: Option<mpsc::Receiver<String>>,
 }
 
 impl Server {
-    /// A server of this binary; [`pigeonloft!`](crate::pigeonloft) knows which.
+    /// A server of this binary; [`pigeonloft!`](crate::pigeonloft) knows which. The environment variable
+    /// `PIGEONLOFT_TEST_BINARY` names another to be tested in its place, such as one built for release.
     #[must_use]
     pub fn builder(binary: impl Into<PathBuf>) -> Builder {
-        Builder { binary: binary.into(), data_dir: None, settings: Vec::new() }
+        let binary = std::env::var_os("PIGEONLOFT_TEST_BINARY").map_or_else(|| binary.into(), PathBuf::from);
+        Builder { binary, data_dir: None, settings: Vec::new() }
     }
 
     fn launch(&mut self) {
+        self.begin_to_start();
+        self.wait_until_started();
+    }
+
+    /// Starts the process, and does not wait until it can be reached.
+    ///
+    /// # Panics
+    /// It runs already, or cannot be run.
+    pub fn begin_to_start(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
         let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("the log can be opened");
         let address = |port: &Port| SocketAddr::from((Ipv4Addr::LOCALHOST, port.number)).to_string();
         let [http, mqtt, https, mqtts] = self.ports.each_ref().map(address);
@@ -101,20 +116,38 @@ impl Server {
         let stdout = child.stdout.take().expect("its output is a pipe");
         self.child = Some(child);
         let (said, heard) = mpsc::channel();
+        self.heard = Some(heard);
         std::thread::spawn(move || {
             // After the first line it says nothing more; reading on keeps the pipe open until it ends.
             BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| {
                 let _ = said.send(line);
             });
         });
+    }
+
+    /// Waits until a start that was begun has ended: the server can be reached.
+    ///
+    /// # Panics
+    /// It cannot in time; its log is printed.
+    pub fn wait_until_started(&mut self) {
+        let heard = self.heard.take().expect("a start was begun");
         let line = heard.recv_timeout(START).unwrap_or_else(|_| panic!("the server does not start:\n{}", self.log()));
-        let expected = format!("pigeonloft listens on http://{http} and mqtt://{mqtt}");
+        let expected = format!("pigeonloft listens on http://{} and mqtt://{}", self.http(), self.mqtt());
         assert!(line.starts_with(&expected), "it says: {line}, not: {expected}");
+    }
+
+    /// Whether a start that was begun has ended by now. Answers it once.
+    pub fn has_started(&mut self) -> bool {
+        self.heard.as_ref().is_some_and(|heard| heard.try_recv().is_ok())
     }
 
     /// A command of the program on this server's data folder, with its settings.
     fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new(&self.binary);
+        // What is set for the tests, or for a server of the one who runs them, is none of this one's settings.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PIGEONLOFT_")) {
+            command.env_remove(name);
+        }
         command
             .args(arguments)
             .arg("--data-dir")
@@ -250,7 +283,6 @@ impl Server {
     /// # Panics
     /// It runs already, or does not start.
     pub fn restart(&mut self) {
-        assert!(self.child.is_none(), "it runs already");
         self.launch();
     }
 

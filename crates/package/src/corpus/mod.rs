@@ -67,6 +67,11 @@ pub fn size_cases(limit: u64) -> [Case; 2] {
     [at_limit, over]
 }
 
+/// A sound archive of one file.
+pub fn zipped(file_name: &str, content: &[u8]) -> Vec<u8> {
+    archive::archive(&[archive::Entry::new(file_name, content)], "")
+}
+
 fn taken(name: &'static str, file_name: &str, bytes: impl Into<Vec<u8>>, counts: [u64; 3]) -> Case {
     let [rows, duplicates, blanks] = counts;
     Case {

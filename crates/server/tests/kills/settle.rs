@@ -1,0 +1,108 @@
+//! Settle: everything comes to its end, and all of it is looked at.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use pigeonloft_testkit::{Habit, Phone, until};
+use serde_json::json;
+
+use crate::customer::Customer;
+use crate::gate::Gate;
+use crate::ledger::{Fate, Push};
+use crate::repeats;
+use crate::world::{Scene, World};
+
+/// Lets everything come to its end, and looks at it.
+pub(crate) fn settle(world: &mut World) {
+    let scene = Arc::clone(&world.scene);
+    std::thread::scope(|scope| {
+        for customer in &scene.customers {
+            let scene = &scene;
+            scope.spawn(move || push_what_was_not_pushed(scene, customer));
+        }
+    });
+    // Those who were away, or did not acknowledge, come now; nobody is cut off any more.
+    for phone in scene.customers.iter().flat_map(|customer| &customer.phones) {
+        scene.fleet.stay(phone, Habit::Shows);
+    }
+    for customer in &scene.customers {
+        all_is_there(world, customer);
+    }
+}
+
+/// A package that nobody pushed to is read by a push, too.
+fn push_what_was_not_pushed(scene: &Scene, customer: &Customer) {
+    let gate = Gate::default();
+    gate.open();
+    let pass = gate.enter().expect("it is open");
+    let places: Vec<usize> = {
+        let ledger = customer.ledger();
+        let unread = ledger.uploads.iter().enumerate().filter(|(_, upload)| !upload.pushed);
+        unread.filter(|(_, upload)| upload.fate.id().is_some()).map(|(place, _)| place).collect()
+    };
+    for place in places {
+        until("the app's turn to push to a package comes", || {
+            customer.push_package(place, &scene.calls, &pass);
+            customer.ledger().uploads[place].pushed.then_some(())
+        });
+    }
+}
+
+fn all_is_there(world: &mut World, customer: &Customer) {
+    let tally = &mut world.tally;
+    let ledger = std::mem::take(&mut *customer.ledger());
+    let pushes: Vec<&Push> = ledger.pushes.iter().filter(|push| push.fate != Fate::Absent).collect();
+    for push in &pushes {
+        let id = push.fate.id().expect("every fate is decided");
+        let finished = customer.app.finished(id);
+        let shown = ["rows_done", "no_device", "targets"].map(|name| finished[name].as_u64());
+        let expected = [push.rows, push.no_device, push.phones.len() as u64].map(Some);
+        assert_eq!(shown, expected, "rows, no_device, targets: {finished}");
+        until("every device has the push", || {
+            let arrived = &customer.app.progress(id)["outcomes"]["arrived"];
+            (*arrived == push.phones.len()).then_some(())
+        });
+        until("every device's receipt is counted", || {
+            let receipts = &customer.app.progress(id)["receipts"];
+            (*receipts == json!({ "shown": push.phones.len(), "clicked": 0, "cleared": 0 })).then_some(())
+        });
+    }
+    assert_once_each(&customer.phones, &pushes);
+    repeats::count(&customer.phones, &pushes, &world.downs, &mut tally.repeats);
+
+    let kept = ledger.uploads.iter().filter(|upload| upload.fate != Fate::Absent);
+    tally.rows += kept.map(|upload| upload.rows).sum::<u64>();
+    let is_answered = |fate: &Fate| u64::from(matches!(fate, Fate::Answered(_)));
+    tally.uploads.answered += ledger.uploads.iter().map(|upload| is_answered(&upload.fate)).sum::<u64>();
+    tally.pushes.answered += pushes.iter().map(|push| is_answered(&push.fate)).sum::<u64>();
+    tally.recipients += pushes.iter().map(|push| push.phones.len() as u64).sum::<u64>();
+    tally.registrations += ledger.registrations.len() as u64;
+    for phone in &customer.phones {
+        let (messages, receipts) = phone.count();
+        (tally.messages, tally.receipts) = (tally.messages + messages as u64, tally.receipts + receipts as u64);
+        phone.forget();
+    }
+    for upload in &ledger.uploads {
+        let Some(id) = upload.fate.id() else { continue };
+        assert_eq!(customer.app.own("DELETE", &format!("/v1/packages/{id}")).0, 204);
+    }
+    let ended = pushes.iter().map(|push| (push.fate.id().unwrap_or_default().to_owned(), push.phones.len()));
+    let mut fresh = customer.ledger();
+    fresh.named = ledger.named;
+    fresh.ended = ledger.ended.iter().cloned().chain(ended).collect();
+}
+
+/// Every phone of a push has it under one id, which no other has, and nobody else has it.
+fn assert_once_each(phones: &[Phone], pushes: &[&Push]) {
+    for push in pushes {
+        let id = push.fate.id().unwrap_or_default();
+        let mut ids = BTreeSet::new();
+        for (place, phone) in phones.iter().enumerate() {
+            let (of_phone, _) = phone.of_push(id);
+            let expected = usize::from(push.phones.contains(&place));
+            assert_eq!(of_phone.len(), expected, "phone {place} has {of_phone:?} of push {id}");
+            ids.extend(of_phone);
+        }
+        assert_eq!(ids.len(), push.phones.len(), "no id is that of two devices");
+    }
+}
