@@ -174,7 +174,7 @@ impl Metrics {
         text
     }
 
-    /// An upload ended, as `result` says (`accepted`, `refused`). `rows` are those of the package, 0 where
+    /// An upload ended, as `result` says (`accepted`, `refused`, `failed` by this server). `rows` are those of the package, 0 where
     /// there is none; `bytes` are those of the file, as far as it came.
     pub fn upload_finished(&self, result: &'static str, rows: u64, bytes: u64, took: Duration) {
         self.uploads.get_or_create(&[("result", result)]).inc();
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_counted_is_shown_under_prometheus_names() {
         let metrics = Metrics::new();
-        metrics.upload_finished("taken", 3, 70, Duration::from_millis(15));
+        metrics.upload_finished("accepted", 3, 70, Duration::from_millis(15));
         metrics.push_accepted("package_account_push");
         metrics.push_finished("PUSH_FINISHED");
         metrics.running_pushes(2);
@@ -281,7 +281,7 @@ mod tests {
         metrics.listener("http").open.inc();
         let text = metrics.encode(&Scrape::default());
         for line in [
-            "pigeonloft_uploads_total{result=\"taken\"} 1",
+            "pigeonloft_uploads_total{result=\"accepted\"} 1",
             "pigeonloft_upload_rows_total 3",
             "pigeonloft_upload_bytes_total 70",
             "pigeonloft_upload_seconds_bucket{le=\"0.02\"} 1",

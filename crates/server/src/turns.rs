@@ -15,6 +15,7 @@ use crate::lock::lock;
 #[derive(Debug)]
 pub struct Turns {
     all: Arc<Semaphore>,
+    at_once: usize,
     each: usize,
     /// Of apps that exist and uploaded something since the start: as many as there are apps, at most.
     of_apps: Mutex<HashMap<AccessId, Arc<Semaphore>>>,
@@ -31,7 +32,8 @@ impl Turns {
     /// As many as that, half of them (and one at least) for one app.
     #[must_use]
     pub fn new(at_once: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(at_once)), each: at_once.div_ceil(2), of_apps: Mutex::default() }
+        let all = Arc::new(Semaphore::new(at_once));
+        Self { all, at_once, each: at_once.div_ceil(2), of_apps: Mutex::default() }
     }
 
     /// Waits for the turn of an upload of this app. First come, first served among the uploads of an app, and among
@@ -44,5 +46,11 @@ impl Turns {
         // In this order: who waits for its app's keeps nobody else waiting.
         let of_app = of_app.acquire_owned().await?;
         Ok(Turn { _of_app: of_app, _of_all: Arc::clone(&self.all).acquire_owned().await? })
+    }
+
+    /// How many uploads are being worked on.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.at_once - self.all.available_permits()
     }
 }
