@@ -19,13 +19,21 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) fn new(name: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> Self {
-        let content = content.as_ref();
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-        let packed = encoder.write_all(content).and_then(|()| encoder.finish()).unwrap_or_default();
-        let mut crc = Crc::new();
-        crc.update(content);
-        let (name, size) = (name.as_ref().to_vec(), content.len() as u64);
-        Self { name, packed, method: 8, flags: 0, crc: crc.sum(), size, zip64: false }
+        Self::of_pieces(name, [content])
+    }
+
+    pub(super) fn of_pieces<P: AsRef<[u8]>>(name: impl AsRef<[u8]>, content: impl IntoIterator<Item = P>) -> Self {
+        let (mut encoder, mut crc) = (DeflateEncoder::new(Vec::new(), Compression::default()), Crc::new());
+        let mut size = 0;
+        for piece in content {
+            let piece = piece.as_ref();
+            // A Vec takes everything.
+            let _ = encoder.write_all(piece);
+            crc.update(piece);
+            size += piece.len() as u64;
+        }
+        let packed = encoder.finish().unwrap_or_default();
+        Self { name: name.as_ref().to_vec(), packed, method: 8, flags: 0, crc: crc.sum(), size, zip64: false }
     }
 
     pub(super) fn stored(name: &str, content: impl AsRef<[u8]>) -> Self {
@@ -35,12 +43,12 @@ impl Entry {
     /// `times` × 1 MiB of one repeated row, packed without ever being held; `size` is what the archive says it is.
     pub(super) fn bomb(name: &str, times: usize, size: u64) -> Self {
         let piece = "user1\n".repeat((1 << 20) / 6);
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-        for _ in 0..times {
-            // A Vec takes everything.
-            let _ = encoder.write_all(piece.as_bytes());
-        }
-        Self { packed: encoder.finish().unwrap_or_default(), size, ..Self::new(name, "") }
+        Self { size, ..Self::of_pieces(name, std::iter::repeat_n(piece, times)) }
+    }
+
+    /// Bytes of its data.
+    pub(super) fn packed_len(&self) -> usize {
+        self.packed.len()
     }
 
     pub(super) fn flags(self, flags: u16) -> Self {
@@ -111,9 +119,33 @@ pub(super) fn archive(entries: &[Entry], comment: &str) -> Vec<u8> {
         directory.extend(entry.central(out.len() as u64));
         out.extend(entry.local());
     }
-    let (count, size, offset) = (entries.len() as u64, directory.len() as u64, out.len() as u64);
+    closed(out, &directory, entries.len(), entries.iter().any(|entry| entry.zip64), comment)
+}
+
+/// An archive of these entries whose list of files is another: each line of it names an entry by its place, and may give
+/// it another name.
+pub(super) fn archive_listing(entries: &[Entry], lines: &[(usize, &str)]) -> Vec<u8> {
+    let (mut out, mut offsets, mut directory) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in entries {
+        offsets.push(out.len() as u64);
+        out.extend(entry.local());
+    }
+    for &(place, name) in lines {
+        let central = entries[place].central(offsets[place]);
+        // The name stands at the end of a header without extra fields.
+        let (header, _) = central.split_at(central.len() - entries[place].name.len());
+        let mut header = header.to_vec();
+        header[28..30].copy_from_slice(&(name.len() as u16).to_le_bytes());
+        directory.extend(header);
+        directory.extend(name.as_bytes());
+    }
+    closed(out, &directory, lines.len(), false, "")
+}
+
+/// Adds the list of files and what ends an archive.
+fn closed(mut out: Vec<u8>, directory: &[u8], entries: usize, zip64: bool, comment: &str) -> Vec<u8> {
+    let (count, size, offset) = (entries as u64, directory.len() as u64, out.len() as u64);
     out.extend(directory);
-    let zip64 = entries.iter().any(|entry| entry.zip64);
     if zip64 {
         let record = out.len() as u64;
         out.extend(b"PK\x06\x06");

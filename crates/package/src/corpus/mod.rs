@@ -4,6 +4,7 @@
 //! same verdict. Everything is built here, so that nothing but cargo is needed.
 
 mod archive;
+mod hostile;
 mod text;
 mod zip;
 
@@ -13,7 +14,7 @@ use crate::{Limits, RefusalKind};
 #[derive(Debug, Clone)]
 pub struct Case {
     /// What is tried, as a phrase; unique.
-    pub name: &'static str,
+    pub name: String,
     /// The file name to send.
     pub file_name: String,
     /// The bytes of the file.
@@ -52,6 +53,7 @@ pub fn limits() -> Limits {
 pub fn cases() -> Vec<Case> {
     let mut cases = text::cases();
     cases.extend(zip::cases());
+    cases.extend(hostile::cases());
     cases
 }
 
@@ -69,13 +71,18 @@ pub fn size_cases(limit: u64) -> [Case; 2] {
 
 /// A sound archive of one file.
 pub fn zipped(file_name: &str, content: &[u8]) -> Vec<u8> {
-    archive::archive(&[archive::Entry::new(file_name, content)], "")
+    zipped_pieces(file_name, [content])
 }
 
-fn taken(name: &'static str, file_name: &str, bytes: impl Into<Vec<u8>>, counts: [u64; 3]) -> Case {
+/// A sound archive of one file below 4 GiB, which comes in pieces and is never held as a whole.
+pub fn zipped_pieces<P: AsRef<[u8]>>(file_name: &str, content: impl IntoIterator<Item = P>) -> Vec<u8> {
+    archive::archive(&[archive::Entry::of_pieces(file_name, content)], "")
+}
+
+fn taken(name: impl Into<String>, file_name: &str, bytes: impl Into<Vec<u8>>, counts: [u64; 3]) -> Case {
     let [rows, duplicates, blanks] = counts;
     Case {
-        name,
+        name: name.into(),
         file_name: file_name.to_owned(),
         bytes: bytes.into(),
         expect: Expect::Taken { rows, duplicates, blanks },
@@ -83,14 +90,14 @@ fn taken(name: &'static str, file_name: &str, bytes: impl Into<Vec<u8>>, counts:
 }
 
 fn refused(
-    name: &'static str,
+    name: impl Into<String>,
     file_name: &str,
     bytes: impl Into<Vec<u8>>,
     kind: RefusalKind,
     says: &[&'static str],
 ) -> Case {
     Case {
-        name,
+        name: name.into(),
         file_name: file_name.to_owned(),
         bytes: bytes.into(),
         expect: Expect::Refused { kind, says: says.to_vec() },
