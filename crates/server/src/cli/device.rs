@@ -4,6 +4,7 @@ mod columns;
 mod import;
 mod intake;
 mod row;
+mod sorted;
 
 use clap::Subcommand;
 

@@ -1,10 +1,10 @@
 //! `pigeonloft device import`: a CSV file into the devices of an app.
 //!
-//! The file is read twice: first every line is checked, so that a bad one is known before anything is written; then it
-//! goes in, a chunk at a time, beside a running server if there is one.
+//! First every line is checked, so that a bad one is known before anything is written. Then the rows go in, beside a
+//! running server if there is one: sorted, or with `--out` in the order of the file, which is read again.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use csv::{ByteRecord, Reader, ReaderBuilder};
@@ -12,8 +12,9 @@ use indicatif::ProgressBarIter;
 use pigeonloft_model::AccessId;
 
 use super::columns::{Column, Columns};
-use super::intake::{Intake, Out};
-use super::row::{self, BadRow};
+use super::intake::{Intake, Out, Sums};
+use super::row::{self, BadRow, Row};
+use super::sorted::Sorted;
 use crate::cli::data_dir::{DataDir, wait};
 use crate::cli::failure::{Failure, say};
 use crate::cli::{app, credentials, progress};
@@ -62,13 +63,10 @@ impl Import {
             return Err(app::unknown(self.app));
         }
         drop(store);
-        let columns = self.check()?;
-        let (mut input, bar) = self.open("importing")?;
-        let out = self.out.as_ref().map(|path| Out::create(path, &columns, &mut input)).transpose()?;
-        let mut intake = Intake::begin(self.data.path(), self.app, columns, out)?;
-        let done = intake.all(&mut input).and_then(|()| intake.finish());
-        bar.finish_and_clear();
-        let sums = done?;
+        let sums = match &self.out {
+            None => self.sorted()?,
+            Some(out) => self.in_file_order(out)?,
+        };
         say(format_args!(
             "{} rows: {} new devices, {} rows of devices known before, {} accounts bound, {} bad rows skipped",
             sums.new + sums.known,
@@ -77,6 +75,23 @@ impl Import {
             sums.bound,
             sums.skipped
         ))
+    }
+
+    fn sorted(&self) -> Result<Sums, Failure> {
+        let mut sorted = Sorted::new(self.data.path());
+        let (_, skipped) = self.check(|row| sorted.push(row))?;
+        Ok(Sums { skipped, ..sorted.load(self.data.path(), self.app)? })
+    }
+
+    /// What is written out stands in the order of the file, beside the lines of the file.
+    fn in_file_order(&self, out: &Path) -> Result<Sums, Failure> {
+        let (columns, _) = self.check(|_| Ok(()))?;
+        let (mut input, bar) = self.open("importing")?;
+        let out = Out::create(out, &columns, &mut input)?;
+        let mut intake = Intake::begin(self.data.path(), self.app, columns, out)?;
+        let done = intake.all(&mut input).and_then(|()| intake.finish());
+        bar.finish_and_clear();
+        done
     }
 
     fn open(&self, what: &'static str) -> Result<(Input, indicatif::ProgressBar), Failure> {
@@ -88,8 +103,9 @@ impl Import {
         Ok((input, bar))
     }
 
-    /// Reads the whole file and refuses it for what is wrong in it.
-    fn check(&self) -> Result<Columns, Failure> {
+    /// Reads the whole file and refuses it for what is wrong in it. Hands over the rows that are right, until there are
+    /// others that it is refused for; answers how many of those are to be skipped.
+    fn check(&self, mut each: impl FnMut(&Row) -> Result<(), Failure>) -> Result<(Columns, u64), Failure> {
         let (mut input, bar) = self.open("checking")?;
         let columns = Columns::parse(input.byte_headers().map_err(|error| unreadable(&error))?)?;
         let issue = self.out.is_some();
@@ -102,16 +118,20 @@ impl Import {
         let mut record = ByteRecord::new();
         let (mut bad, mut named) = (0u64, Vec::new());
         while input.read_byte_record(&mut record).map_err(|error| unreadable(&error))? {
-            if let Err(reason) = row::read(&columns, &record, issue) {
-                bad += 1;
-                if named.len() < BAD_ROWS_NAMED {
-                    named.push(name(&record, &reason));
+            match row::read(&columns, &record, issue) {
+                Ok(row) if bad == 0 || self.skip_bad_rows => each(&row)?,
+                Ok(_) => {}
+                Err(reason) => {
+                    bad += 1;
+                    if named.len() < BAD_ROWS_NAMED {
+                        named.push(name(&record, &reason));
+                    }
                 }
             }
         }
         bar.finish_and_clear();
         if bad == 0 || self.skip_bad_rows {
-            return Ok(columns);
+            return Ok((columns, bad));
         }
         let more = bad - named.len() as u64;
         if more > 0 {

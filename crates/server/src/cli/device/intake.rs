@@ -1,4 +1,5 @@
-//! Intake: checked rows into the database, a chunk at a time, with tokens and passwords issued on the way.
+//! Intake: checked rows into the database in the order of the file, a chunk at a time, with tokens and passwords issued
+//! and written out on the way.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -38,7 +39,7 @@ pub(super) struct Sums {
 pub(super) struct Intake {
     import: Import,
     columns: Columns,
-    out: Option<Out>,
+    out: Out,
     chunk: Vec<Pending>,
     sums: Sums,
 }
@@ -46,8 +47,8 @@ pub(super) struct Intake {
 /// A row of the chunk that is being filled.
 struct Pending {
     row: Row,
-    /// The line as it stands in the file, where it is wanted again.
-    record: Option<ByteRecord>,
+    /// The line as it stands in the file.
+    record: ByteRecord,
 }
 
 /// A row of a chunk that goes in now.
@@ -71,12 +72,7 @@ impl From<pigeonloft_store::Error> for ChunkError {
 
 impl Intake {
     /// Begins an import into the database of a data folder.
-    pub(super) fn begin(
-        data_dir: &Path,
-        access_id: AccessId,
-        columns: Columns,
-        out: Option<Out>,
-    ) -> Result<Self, Failure> {
+    pub(super) fn begin(data_dir: &Path, access_id: AccessId, columns: Columns, out: Out) -> Result<Self, Failure> {
         let import = Import::begin(data_dir, access_id)?;
         Ok(Self { import, columns, out, chunk: Vec::new(), sums: Sums::default() })
     }
@@ -85,12 +81,11 @@ impl Intake {
     pub(super) fn all(&mut self, input: &mut Input) -> Result<(), Failure> {
         let mut record = ByteRecord::new();
         while input.read_byte_record(&mut record).map_err(|error| unreadable(&error))? {
-            let Ok(row) = row::read(&self.columns, &record, self.out.is_some()) else {
+            let Ok(row) = row::read(&self.columns, &record, true) else {
                 self.sums.skipped += 1;
                 continue;
             };
-            let record = self.out.is_some().then(|| record.clone());
-            self.chunk.push(Pending { row, record });
+            self.chunk.push(Pending { row, record: record.clone() });
             if self.chunk.len() == CHUNK_ROWS {
                 self.flush()?;
             }
@@ -110,10 +105,7 @@ impl Intake {
         }
         let (mut rows, issued) = issue(&mut self.chunk)?;
         let out = &mut self.out;
-        let imported = self.import.chunk_then(&mut rows, |new| match out {
-            Some(out) => out.write(&issued, new).map_err(ChunkError::Out),
-            None => Ok(()),
-        });
+        let imported = self.import.chunk_then(&mut rows, |new| out.write(&issued, new).map_err(ChunkError::Out));
         let imported = imported.map_err(|error| {
             let failure = match error {
                 ChunkError::Store(error) => Failure::from(error),
@@ -130,7 +122,7 @@ impl Intake {
     }
 }
 
-/// Empties a chunk into rows for the database and, for those that are to be written out, tokens and passwords.
+/// Empties a chunk into rows for the database, and what is to be written out of each.
 fn issue(chunk: &mut Vec<Pending>) -> Result<(Vec<ImportRow>, Vec<Issued>), Failure> {
     // One call for the whole chunk: a call for each row would cost more than the rest of it.
     let mut random = vec![0; chunk.len() * (TOKEN_BYTES + PASSWORD_BYTES)];
@@ -144,17 +136,15 @@ fn issue(chunk: &mut Vec<Pending>) -> Result<(Vec<ImportRow>, Vec<Issued>), Fail
             bytes.copy_from_slice(for_token);
             Token::from_bytes(bytes)
         });
-        let password = record.is_some().then(|| hex(for_password));
+        let password = hex(for_password);
         rows.push(ImportRow {
             token,
-            password_hash: password.as_deref().map(password_hash),
+            password_hash: Some(password_hash(&password)),
             account: row.account,
             channel: row.channel,
             environment: row.environment,
         });
-        if let (Some(record), Some(password)) = (record, password) {
-            issued.push(Issued { token, password, record });
-        }
+        issued.push(Issued { token, password, record });
     }
     Ok((rows, issued))
 }
