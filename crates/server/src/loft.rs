@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::config::Config;
 use crate::desk::FrontDesk;
+use crate::dispatch::progress::Board;
 use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::turns::Turns;
@@ -35,6 +36,8 @@ pub struct Loft {
     pub metrics: Arc<Metrics>,
     /// Woken when a push may be due.
     pub due: Notify,
+    /// How the pushes under way get on.
+    pub progress: Board,
     /// Memory for the bodies of JSON calls, a permit for each byte.
     pub bodies: Semaphore,
     /// Turns of uploads: as many as are worked on at once.
@@ -56,6 +59,7 @@ impl Loft {
             hub,
             metrics,
             due: Notify::new(),
+            progress: Board::default(),
             apps: Mutex::default(),
             last_package_push: Mutex::default(),
             draining: AtomicBool::new(false),

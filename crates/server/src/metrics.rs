@@ -6,6 +6,7 @@
 
 pub mod scrape;
 
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -56,6 +57,8 @@ pub struct Metrics {
     pushes_finished: Family<Labels<1>, Counter>,
     pushes_running: Gauge,
     recipients: Family<Labels<2>, Counter>,
+    push_seconds: Family<Labels<1>, Counter<f64, AtomicU64>>,
+    window_seconds: Histogram,
     batch_seconds: Family<Labels<1>, Histogram>,
     http_requests: Family<Request, Counter>,
     http_seconds: Family<Route, Histogram>,
@@ -99,6 +102,8 @@ impl Metrics {
             pushes_finished: Family::default(),
             pushes_running: Gauge::default(),
             recipients: Family::default(),
+            push_seconds: Family::default(),
+            window_seconds: short_seconds(),
             batch_seconds: Family::new_with_constructor(short_seconds),
             http_requests: Family::default(),
             http_seconds: Family::new_with_constructor(short_seconds),
@@ -129,6 +134,12 @@ impl Metrics {
         to.register("pushes_finished", "Pushes ended, by state", self.pushes_finished.clone());
         to.register("pushes_running", "Pushes whose batches are being worked on now", self.pushes_running.clone());
         to.register("recipients", "Recipients recorded, by channel and outcome", self.recipients.clone());
+        to.register("push_seconds", "What running pushes spent their time with", self.push_seconds.clone());
+        to.register(
+            "window_resolve_seconds",
+            "How long it took to resolve a window of an audience to devices",
+            self.window_seconds.clone(),
+        );
         to.register("batch_seconds", "How long each step of a batch took", self.batch_seconds.clone());
     }
 
@@ -198,11 +209,24 @@ impl Metrics {
         self.pushes_running.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// A batch was resolved to devices, sent and recorded, in so much time each.
-    pub fn batch(&self, resolve: Duration, send: Duration, record: Duration) {
-        for (step, took) in [("resolve", resolve), ("send", send), ("record", record)] {
-            self.batch_seconds.get_or_create(&[("step", step)]).observe(took.as_secs_f64());
-        }
+    /// A running push spent so much more time with this part.
+    pub fn spent(&self, part: &'static str, time: Duration) {
+        self.push_seconds.get_or_create(&[("part", part)]).inc_by(time.as_secs_f64());
+    }
+
+    /// A window of an audience was resolved to devices, in so much time.
+    pub fn window_resolved(&self, took: Duration) {
+        self.window_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A batch was with its channel for so long.
+    pub fn batch_sent(&self, took: Duration) {
+        self.batch_seconds.get_or_create(&[("step", "send")]).observe(took.as_secs_f64());
+    }
+
+    /// A batch was with the database for so long.
+    pub fn batch_recorded(&self, took: Duration) {
+        self.batch_seconds.get_or_create(&[("step", "record")]).observe(took.as_secs_f64());
     }
 
     /// So many recipients on this channel came to this outcome.
@@ -273,7 +297,11 @@ mod tests {
         metrics.push_accepted("package_account_push");
         metrics.push_finished("PUSH_FINISHED");
         metrics.running_pushes(2);
-        metrics.batch(Duration::from_millis(2), Duration::from_millis(3), Duration::from_millis(4));
+        metrics.spent("resolve", Duration::from_millis(1500));
+        metrics.spent("resolve", Duration::from_millis(1500));
+        metrics.window_resolved(Duration::from_millis(2));
+        metrics.batch_sent(Duration::from_millis(3));
+        metrics.batch_recorded(Duration::from_millis(4));
         metrics.outcomes("xg", "arrived", 5);
         metrics.outcomes("xg", "expired", 0);
         metrics.request("POST", "/v3/push/app", 200, Duration::from_millis(2));
@@ -288,6 +316,9 @@ mod tests {
             "pigeonloft_pushes_accepted_total{audience=\"package_account_push\"} 1",
             "pigeonloft_pushes_finished_total{state=\"PUSH_FINISHED\"} 1",
             "pigeonloft_pushes_running 2",
+            "pigeonloft_push_seconds_total{part=\"resolve\"} 3.0",
+            "pigeonloft_window_resolve_seconds_count 1",
+            "pigeonloft_batch_seconds_count{step=\"send\"} 1",
             "pigeonloft_batch_seconds_count{step=\"record\"} 1",
             "pigeonloft_recipients_total{channel=\"xg\",outcome=\"arrived\"} 5",
             "pigeonloft_http_requests_total{method=\"POST\",route=\"/v3/push/app\",status=\"200\"} 1",

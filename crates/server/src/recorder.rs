@@ -134,7 +134,7 @@ async fn keep(store: &Store, group: &[Report]) -> Result<u64, pigeonloft_store::
 mod tests {
     use pigeonloft_channels::xg::Limits;
     use pigeonloft_model::{AccessId, Outcome, Platform, Token};
-    use pigeonloft_store::{App, BadRows, Batch, NewDevice, NewPush, Recipient, Registered};
+    use pigeonloft_store::{App, BadRows, Batch, Cursor, NewDevice, NewPush, Recipient, Registered};
 
     use super::*;
     use crate::desk::FrontDesk;
@@ -159,8 +159,9 @@ mod tests {
         let new = NewPush { access_id: APP, request, upload_id: None, audience_rows: 2, start_at, expire_at };
         let push_id = store.add_push(new, |_| String::new()).await.unwrap().unwrap();
         let recipients = devices.iter().map(|&device| Recipient { device, outcome: Outcome::Waiting }).collect();
-        let batch = Batch { push_id, first_row: 0, rows: 2, no_device: 0, recipients };
-        store.permit().await.unwrap().record_batch(batch).durable().await.unwrap();
+        let (from, to) = (Cursor::default(), Cursor { row: 2, within: None });
+        let batch = Batch { push_id, from, to, rows_done: 2, no_device: 0, recipients, started_at: 1, is_last: true };
+        store.permit().await.unwrap().record_batch(batch).await.unwrap();
         (store, push_id, [devices[0], devices[1]])
     }
 

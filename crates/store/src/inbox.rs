@@ -75,12 +75,13 @@ impl Store {
     }
 
     /// Records what devices reported, all of it or nothing. What is reported twice counts once. Answers how many
-    /// messages arrived by it.
+    /// messages arrived by it. In the order of the queue in which batches are recorded: a device may report what its
+    /// batch, recorded just before, has put there.
     ///
     /// # Errors
     /// The database's.
     pub async fn acknowledge(&self, reported: Acknowledged) -> Result<u64> {
-        self.write(move |tx| {
+        self.write_in_bulk(move |tx| {
             Self::seen(tx, &reported.seen)?;
             let mut changes = BTreeMap::new();
             let mut arrived = 0;

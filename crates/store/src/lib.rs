@@ -6,6 +6,7 @@
 
 mod accounts;
 mod apps;
+mod batches;
 mod devices;
 pub mod doctor;
 mod early;
@@ -29,6 +30,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use accounts::{AccountKey, Bound};
 pub use apps::{App, BadRows};
+pub use batches::{Batch, Cursor, Recipient, Within};
 pub use devices::{Device, NewDevice, Registered};
 pub use error::{Error, Result};
 pub use import::{Binding, Import, ImportRow, Imported};
@@ -36,7 +38,6 @@ pub use inbox::{Acknowledged, InboxMessage};
 pub use packages::{NewPackage, Package, Removed};
 pub use pushes::{Counts, NewPush, Push, PushFilter, Started};
 pub use readers::Reader;
-pub use recipients::{Batch, Recipient};
 pub use resolve::Resolved;
 pub use writer::{Permit, Tx, WriterStats, Written};
 

@@ -2,9 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use pigeonloft_model::{AccessId, AudienceKind, MessageType, PushId, PushState, UploadId};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use pigeonloft_model::{AccessId, AudienceKind, DeviceId, MessageType, PushId, PushState, UploadId};
+use rusqlite::{OptionalExtension, Row, params};
 
+use crate::batches::{Cursor, Within};
 use crate::early;
 use crate::error::{Error, Result};
 use crate::readers::push_array;
@@ -32,7 +33,8 @@ pub struct NewPush {
 pub struct Counts {
     /// Rows of the audience.
     pub audience_rows: u64,
-    /// Rows dealt with so far.
+    /// Rows dealt with so far. Between two windows of the audience it is exact; inside one it is the share of the
+    /// window's devices that are.
     pub rows_done: u64,
     /// Rows that name no device.
     pub no_device: u64,
@@ -107,8 +109,10 @@ pub struct PushFilter {
 /// A push to be run, with the file of its package.
 #[derive(Debug, Clone)]
 pub struct Started {
-    /// The push, in state `PUSH_STARTED`.
+    /// The push.
     pub push: Push,
+    /// Where it stands.
+    pub cursor: Cursor,
     /// Name of the package's file, if it has a package.
     pub stored_as: Option<String>,
 }
@@ -154,24 +158,19 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
     }))
 }
 
-fn start(tx: &Connection, push_id: PushId) -> Result<Option<Started>> {
-    let started = tx
-        .prepare_cached(&format!(
-            "UPDATE push SET state = ?2, started_at = coalesce(started_at, ?3)
-             WHERE push_id = ?1 AND finished_at IS NULL RETURNING {COLUMNS}"
-        ))?
-        .query_row(params![push_id.0, PushState::Started.code(), now_ms()], from_row)
-        .optional()?
-        .transpose()?;
-    let Some(push) = started else { return Ok(None) };
-    let stored_as = match push.upload_id {
-        None => None,
-        Some(upload_id) => tx
-            .prepare_cached("SELECT stored_as FROM package WHERE upload_id = ?1")?
-            .query_row([upload_id.0], |row| row.get(0))
-            .optional()?,
+const WITH_CURSOR: &str = ", window_row, window_end, window_device,
+    (SELECT p.stored_as FROM package p WHERE p.upload_id = push.upload_id)";
+
+fn started(row: &Row<'_>) -> rusqlite::Result<Result<Started>> {
+    let push = match from_row(row)? {
+        Ok(push) => push,
+        Err(corrupt) => return Ok(Err(corrupt)),
     };
-    Ok(Some(Started { push, stored_as }))
+    let within = match (row.get(27)?, row.get(28)?) {
+        (Some(end), Some(device)) => Some(Within { end, device: DeviceId(device) }),
+        _ => None,
+    };
+    Ok(Ok(Started { push, cursor: Cursor { row: row.get(26)?, within }, stored_as: row.get(29)? }))
 }
 
 impl Store {
@@ -320,15 +319,37 @@ impl Store {
         .await
     }
 
-    /// Marks a push as started. `None` if it is finished already.
+    /// A push that is to be run, without noting that it starts: its first batch does. `None` if it is finished already.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn unfinished_push(&self, push_id: PushId) -> Result<Option<Started>> {
+        self.read(move |connection| {
+            let sql = format!("SELECT {COLUMNS} {WITH_CURSOR} FROM push WHERE push_id = ?1 AND finished_at IS NULL");
+            connection.prepare_cached(&sql)?.query_row([push_id.0], started).optional()?.transpose()
+        })
+        .await
+    }
+
+    /// Notes that a push starts, unless it did before. `None` if it is finished already.
     ///
     /// # Errors
     /// The database's.
     pub async fn start_push(&self, push_id: PushId) -> Result<Option<Started>> {
-        self.write(move |tx| start(tx, push_id)).await
+        self.write(move |tx| {
+            let sql = format!(
+                "UPDATE push SET state = ?2, started_at = coalesce(started_at, ?3)
+                 WHERE push_id = ?1 AND finished_at IS NULL RETURNING {COLUMNS} {WITH_CURSOR}"
+            );
+            tx.prepare_cached(&sql)?
+                .query_row(params![push_id.0, PushState::Started.code(), now_ms()], started)
+                .optional()?
+                .transpose()
+        })
+        .await
     }
 
-    /// Ends a push: its audience is dealt with, or it cannot go on for this reason.
+    /// Ends a push by itself, without a last batch: its audience is dealt with, or it cannot go on for this reason.
     ///
     /// # Errors
     /// The database's.

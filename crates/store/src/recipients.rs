@@ -1,50 +1,25 @@
-//! Recipients: what became of each device of a push, recorded a batch at a time together with the push's cursor and
-//! sums, so that all three always agree.
+//! Recipients: what becomes of the devices of a push once their [batch](crate::batches) is recorded. Every change of one
+//! changes the sums of its push in the same transaction.
 
 use std::collections::BTreeMap;
 
 use pigeonloft_model::{DeviceId, Outcome, PushId, ReceiptEvent};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::early;
 use crate::error::{Error, Result};
-use crate::{Permit, Store, Written, now_ms};
-
-/// One recipient of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recipient {
-    /// The device.
-    pub device: DeviceId,
-    /// What became of it so far.
-    pub outcome: Outcome,
-}
-
-/// A batch that was sent and is to be recorded.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// Of this push.
-    pub push_id: PushId,
-    /// First row of the batch: where the push's cursor must stand.
-    pub first_row: u64,
-    /// Rows of the batch.
-    pub rows: u64,
-    /// Rows of it that name no device.
-    pub no_device: u64,
-    /// Its recipients.
-    pub recipients: Vec<Recipient>,
-}
+use crate::{Store, now_ms};
 
 /// How the sums of a push change.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Change {
-    targets: i64,
-    waiting: i64,
-    arrived: i64,
-    expired: i64,
-    not_kept: i64,
-    no_channel: i64,
-    gone: i64,
-    sent: i64,
+    pub(crate) targets: i64,
+    pub(crate) waiting: i64,
+    pub(crate) arrived: i64,
+    pub(crate) expired: i64,
+    pub(crate) not_kept: i64,
+    pub(crate) no_channel: i64,
+    pub(crate) gone: i64,
+    pub(crate) sent: i64,
 }
 
 impl Change {
@@ -59,11 +34,13 @@ impl Change {
         }
     }
 
-    /// A recipient is new.
-    fn born(&mut self, outcome: Outcome) {
-        self.targets += 1;
-        self.add(outcome, 1);
-        self.sent += i64::from(was_sent(outcome));
+    /// So many recipients are new.
+    pub(crate) fn born(&mut self, outcome: Outcome, count: i64) {
+        self.targets += count;
+        self.add(outcome, count);
+        if was_sent(outcome) {
+            self.sent += count;
+        }
     }
 
     /// A recipient moves on.
@@ -73,7 +50,7 @@ impl Change {
         self.sent += i64::from(was_sent(to) && !was_sent(from));
     }
 
-    pub(crate) fn apply(self, tx: &Connection, push_id: PushId) -> Result<()> {
+    fn apply(self, tx: &Connection, push_id: PushId) -> Result<()> {
         tx.prepare_cached(
             "UPDATE push SET targets = targets + ?2, waiting = waiting + ?3, arrived = arrived + ?4,
                 expired = expired + ?5, not_kept = not_kept + ?6, no_channel = no_channel + ?7, gone = gone + ?8,
@@ -94,50 +71,8 @@ impl Change {
     }
 }
 
-fn was_sent(outcome: Outcome) -> bool {
+pub(crate) fn was_sent(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Sent | Outcome::Arrived)
-}
-
-fn record(tx: &Connection, batch: &Batch) -> Result<()> {
-    let moved = tx
-        .prepare_cached(
-            "UPDATE push SET rows_done = rows_done + ?3, no_device = no_device + ?4
-             WHERE push_id = ?1 AND rows_done = ?2",
-        )?
-        .execute(params![batch.push_id.0, batch.first_row, batch.rows, batch.no_device])?;
-    if moved == 0 {
-        return Err(Error::CursorMoved(batch.push_id));
-    }
-    let now = now_ms();
-    let mut change = Change::default();
-    let mut again = BTreeMap::new();
-    // A device may be named twice, by two rows of the audience: it is one recipient all the same.
-    let mut add = tx.prepare_cached(
-        "INSERT INTO recipient (push_id, device_id, outcome, sent_at, arrived_at) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO NOTHING",
-    )?;
-    let mut wait =
-        tx.prepare_cached("INSERT INTO inbox (device_id, push_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
-    let mut sorted: Vec<Recipient> = batch.recipients.clone();
-    sorted.sort_unstable_by_key(|recipient| recipient.device);
-    for Recipient { device, outcome } in sorted {
-        let sent_at = was_sent(outcome).then_some(now);
-        let arrived_at = (outcome == Outcome::Arrived).then_some(now);
-        if add.execute(params![batch.push_id.0, device.0, outcome.code(), sent_at, arrived_at])? == 1 {
-            change.born(outcome);
-            if !outcome.is_final() {
-                wait.execute(params![device.0, batch.push_id.0])?;
-            }
-        } else if outcome == Outcome::Arrived {
-            // Its earlier row may still wait: it has arrived now.
-            settle(tx, batch.push_id, device, Outcome::Arrived, &mut again)?;
-        }
-    }
-    apply_all(tx, again)?;
-    change.apply(tx, batch.push_id)?;
-    let devices = || batch.recipients.iter().map(|recipient| recipient.device);
-    let (Some(first), Some(last)) = (devices().min(), devices().max()) else { return Ok(()) };
-    early::count(tx, batch.push_id, first, last)
 }
 
 pub(crate) fn outcome(tx: &Connection, push_id: PushId, device: DeviceId) -> Result<Option<Outcome>> {
@@ -173,13 +108,6 @@ pub(crate) fn settle(
 
 pub(crate) fn apply_all(tx: &Connection, changes: BTreeMap<PushId, Change>) -> Result<()> {
     changes.into_iter().try_for_each(|(push_id, change)| change.apply(tx, push_id))
-}
-
-impl Permit<'_> {
-    /// Records a batch: recipients, inbox rows, sums and cursor, or none of them. Queued at once.
-    pub fn record_batch(self, batch: Batch) -> Written<()> {
-        self.write(move |tx| record(tx, &batch))
-    }
 }
 
 impl Store {
@@ -223,7 +151,7 @@ impl Store {
         if devices.is_empty() {
             return Ok(devices);
         }
-        self.write(move |tx| {
+        self.write_in_bulk(move |tx| {
             let mut changes = BTreeMap::new();
             for device in &devices {
                 // Those that moved on since they were read stay what they are.
@@ -241,7 +169,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn forget_recipients(&self, finished_before_ms: i64, limit: u32) -> Result<u64> {
-        self.write(move |tx| {
+        self.write_in_bulk(move |tx| {
             let forgotten = tx
                 .prepare_cached(
                     "DELETE FROM recipient WHERE (push_id, device_id) IN (

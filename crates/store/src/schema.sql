@@ -84,7 +84,7 @@ CREATE TABLE push (
     finished_at   INTEGER,
     failure       TEXT,
     audience_rows INTEGER NOT NULL,
-    rows_done     INTEGER NOT NULL DEFAULT 0, -- the cursor
+    rows_done     INTEGER NOT NULL DEFAULT 0, -- as it is shown; inside a window it is an estimate
     no_device     INTEGER NOT NULL DEFAULT 0, -- rows that name no device
     targets       INTEGER NOT NULL DEFAULT 0, -- recipients: the sum of the next six
     waiting       INTEGER NOT NULL DEFAULT 0,
@@ -96,7 +96,10 @@ CREATE TABLE push (
     sent          INTEGER NOT NULL DEFAULT 0, -- accepted by a channel, whatever came of it
     shown         INTEGER NOT NULL DEFAULT 0,
     clicked       INTEGER NOT NULL DEFAULT 0,
-    cleared       INTEGER NOT NULL DEFAULT 0
+    cleared       INTEGER NOT NULL DEFAULT 0,
+    window_row    INTEGER NOT NULL DEFAULT 0, -- the cursor: rows before it are dealt with, and of the window after it
+    window_end    INTEGER,                    -- (up to this row; NULL where nothing of one is recorded)
+    window_device INTEGER                     -- the devices up to this one
 ) STRICT;
 
 CREATE INDEX push_unfinished ON push (start_at_s) WHERE finished_at IS NULL;

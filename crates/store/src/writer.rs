@@ -2,13 +2,20 @@
 //!
 //! SQLite takes one writer at a time and pays for each commit with an fsync. So writes queue up, and the thread commits
 //! whatever is in the queue as one transaction: a lone write pays one fsync, a thousand at once pay one between them.
-//! Each write runs in a savepoint of its own, so one that fails takes nothing else with it. The queue is first in,
-//! first out: a write that was queued later sees, and is ordered after, every earlier one.
+//! Each write runs in a savepoint of its own, so one that fails takes nothing else with it.
+//!
+//! There are two queues, each first in, first out: in it a write that was queued later sees, and is ordered after,
+//! every earlier one. *Calls* are short, and somebody waits for the answer; the writes in *bulk* record batches of
+//! pushes and what devices report, and there are always more of them. A group is taken from one queue, and the next
+//! from the other where something waits there: so a call waits for one group, however many pushes run, and pushes go on
+//! however many call.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -16,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
 
-/// Writes that may wait in the queue before callers have to.
+/// Writes that may wait in a queue before callers have to.
 const QUEUE: usize = 1024;
 
 /// Writes committed together at most.
@@ -86,22 +93,22 @@ impl<T: Send, F: FnOnce(Tx<'_>) -> Result<T> + Send> Job for Write<T, F> {
     }
 }
 
-/// A place in the writer's queue, so that the queueing itself cannot wait or fail.
+/// A place in one of the writer's queues, so that the queueing itself cannot wait or fail.
 #[derive(Debug)]
 pub struct Permit<'a>(mpsc::Permit<'a, Box<dyn Job>>);
 
-/// Waits for a queued write to be durable.
+/// Waits for a queued write to be durable; answers what it answered.
 #[derive(Debug)]
 #[must_use = "a write is only known to be kept once this is awaited"]
 pub struct Written<T>(oneshot::Receiver<Result<T>>);
 
-impl<T> Written<T> {
-    /// What the write answered, once it is durable.
-    ///
-    /// # Errors
-    /// The write or its commit failed: nothing of it was kept.
-    pub async fn durable(self) -> Result<T> {
-        self.0.await.unwrap_or(Err(Error::Closed))
+impl<T> Future for Written<T> {
+    type Output = Result<T>;
+
+    /// `Err`: the write or its commit failed, and nothing of it was kept.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
+        let answered = ready!(Pin::new(&mut self.0).poll(context));
+        Poll::Ready(answered.unwrap_or(Err(Error::Closed)))
     }
 }
 
@@ -125,9 +132,13 @@ pub struct WriterStats {
     pub failed_groups: AtomicU64,
 }
 
+/// One of the two queues.
+type Queue = mpsc::Sender<Box<dyn Job>>;
+
 #[derive(Debug)]
 pub(crate) struct Writer {
-    queue: mpsc::Sender<Box<dyn Job>>,
+    calls: Queue,
+    bulk: Queue,
     stats: Arc<WriterStats>,
 }
 
@@ -139,23 +150,75 @@ impl std::fmt::Debug for dyn Job {
 
 impl Writer {
     pub(crate) fn start(connection: Connection) -> Result<Self> {
-        let (queue, jobs) = mpsc::channel(QUEUE);
+        let ((calls, of_calls), (bulk, in_bulk)) = (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
         let stats = Arc::new(WriterStats::default());
         let counted = Arc::clone(&stats);
+        // Waits for two queues at once; nothing else runs on it.
+        let waiting = tokio::runtime::Builder::new_current_thread().build().map_err(|_| Error::Closed)?;
         std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || write_groups(&connection, jobs, &counted))
+            .spawn(move || {
+                let mut queues = Queues { calls: of_calls, bulk: in_bulk };
+                while let Some((lane, first)) = waiting.block_on(queues.next()) {
+                    write_group(&connection, first, queues.lane(lane), &counted);
+                    // The other queue's turn, if something waits there.
+                    if let Ok(first) = queues.lane(lane.other()).try_recv() {
+                        write_group(&connection, first, queues.lane(lane.other()), &counted);
+                    }
+                }
+                tracing::debug!("the store's writer ends: nobody holds the store any more");
+            })
             .map_err(|_| Error::Closed)?;
-        Ok(Self { queue, stats })
+        Ok(Self { calls, bulk, stats })
+    }
+}
+
+async fn place(queue: &Queue) -> Result<Permit<'_>> {
+    queue.reserve().await.map(Permit).map_err(|_| Error::Closed)
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Lane {
+    Calls,
+    Bulk,
+}
+
+impl Lane {
+    fn other(self) -> Self {
+        match self {
+            Self::Calls => Self::Bulk,
+            Self::Bulk => Self::Calls,
+        }
+    }
+}
+
+/// The ends of the queues from which the writer takes.
+struct Queues {
+    calls: mpsc::Receiver<Box<dyn Job>>,
+    bulk: mpsc::Receiver<Box<dyn Job>>,
+}
+
+impl Queues {
+    fn lane(&mut self, lane: Lane) -> &mut mpsc::Receiver<Box<dyn Job>> {
+        match lane {
+            Lane::Calls => &mut self.calls,
+            Lane::Bulk => &mut self.bulk,
+        }
     }
 
-    async fn permit(&self) -> Result<Permit<'_>> {
-        self.queue.reserve().await.map(Permit).map_err(|_| Error::Closed)
+    /// The next write, a call before one in bulk; `None` once both queues are closed and empty.
+    async fn next(&mut self) -> Option<(Lane, Box<dyn Job>)> {
+        tokio::select! {
+            biased;
+            Some(call) = self.calls.recv() => Some((Lane::Calls, call)),
+            Some(bulk) = self.bulk.recv() => Some((Lane::Bulk, bulk)),
+            else => None,
+        }
     }
 }
 
 impl crate::Store {
-    /// Runs `work` on the writer's thread, and answers once what it wrote is durable.
+    /// Runs `work` on the writer's thread, among the calls, and answers once what it wrote is durable.
     ///
     /// # Errors
     /// The work's own, or the commit's: nothing of it was kept then.
@@ -164,15 +227,24 @@ impl crate::Store {
         work: impl FnOnce(Tx<'_>) -> Result<T> + Send + 'static,
     ) -> impl Future<Output = Result<T>> + Send {
         let writer = self.writer.clone();
-        async move { writer.permit().await?.write(work).durable().await }
+        async move { place(&writer.calls).await?.write(work).await }
     }
 
-    /// Waits for a place in the writer's queue.
+    /// The same, among the writes in bulk.
+    pub(crate) fn write_in_bulk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Tx<'_>) -> Result<T> + Send + 'static,
+    ) -> impl Future<Output = Result<T>> + Send {
+        let writer = self.writer.clone();
+        async move { place(&writer.bulk).await?.write(work).await }
+    }
+
+    /// Waits for a place in the queue of writes in bulk.
     ///
     /// # Errors
     /// The store is closed.
     pub async fn permit(&self) -> Result<Permit<'_>> {
-        self.writer.permit().await
+        place(&self.writer.bulk).await
     }
 
     /// What the writer did.
@@ -180,13 +252,6 @@ impl crate::Store {
     pub fn writer_stats(&self) -> &WriterStats {
         &self.writer.stats
     }
-}
-
-fn write_groups(connection: &Connection, mut jobs: mpsc::Receiver<Box<dyn Job>>, stats: &WriterStats) {
-    while let Some(first) = jobs.blocking_recv() {
-        write_group(connection, first, &mut jobs, stats);
-    }
-    tracing::debug!("the store's writer ends: nobody holds the store any more");
 }
 
 fn write_group(
@@ -225,6 +290,11 @@ fn write_group(
     for job in done {
         job.finish(failure.as_ref());
     }
+}
+
+/// Undoes what the write that runs has written so far; it goes on as if it began.
+pub(crate) fn start_over(tx: Tx<'_>) -> Result<()> {
+    Ok(tx.execute_batch("ROLLBACK TO one")?)
 }
 
 /// `Err` only if the whole transaction is lost, as when the disk is full.

@@ -1,7 +1,7 @@
 //! Dispatch: runs the pushes that are due.
 //!
 //! ```text
-//! scan ── start ── plan (audience → batches of devices) ── send ── record ── finish
+//! scan ── start ── plan (audience → windows of devices) ── send, a batch at a time ── record, the last batch finishes
 //! ```
 //!
 //! The scan of the database is the truth; a wake-up only saves its wait. A push is resumed from its cursor wherever it
@@ -10,7 +10,10 @@
 //! lease: who runs it is known.
 
 mod plan;
+pub mod progress;
+mod record;
 mod run;
+mod window;
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -20,23 +23,18 @@ use std::time::Duration;
 use pigeonloft_model::PushId;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::chain;
 use crate::clock::unix_seconds;
 use crate::loft::Loft;
 
-/// Batches resolved at once, of all pushes: turns go first come, first served, so a small push waits for a few batches
-/// of a large one and never for all of them.
+/// Windows made at once, of all pushes of more than one batch: it bounds their memory. Turns go first come, first served.
 const RESOLVERS: usize = 2;
 
 /// Of this many places for running pushes, one is kept free of pushes of more than one batch: a push to one device does
 /// not wait for any of the large ones to end, however many there are.
 const PLACES_TO_ONE_FOR_SMALL: usize = 4;
-
-/// How long a push whose run failed is left alone.
-const AFTER_FAILURE: Duration = Duration::from_secs(3);
 
 /// Runs due pushes until `stop`; then lets batches under way end, and returns. What is not finished goes on at the
 /// next start.
@@ -44,17 +42,15 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
     let turns = Arc::new(Semaphore::new(RESOLVERS));
     let mut running = JoinSet::new();
     let mut names: HashMap<tokio::task::Id, (PushId, Size)> = HashMap::new();
-    let mut rests: HashMap<PushId, Instant> = HashMap::new();
     while !stop.is_cancelled() {
-        let now = Instant::now();
-        rests.retain(|_, until| *until > now);
         // Large ones first: they have fewer places.
         for size in [Size::Large, Size::Small] {
-            let not_now = names.values().map(|(push_id, _)| push_id).chain(rests.keys()).copied().collect();
+            let not_now = loft.progress.not_now();
             let large = names.values().filter(|(_, size)| *size == Size::Large).count();
             let room = size.room(loft.config.push.running, names.len(), large);
             for push_id in due(&loft, size, not_now, room).await {
-                let task = running.spawn(run::run(loft.clone(), push_id, turns.clone(), stop.clone()));
+                let progress = loft.progress.begin(push_id, loft.metrics.clone());
+                let task = running.spawn(run::run(loft.clone(), push_id, size, progress, turns.clone(), stop.clone()));
                 names.insert(task.id(), (push_id, size));
             }
         }
@@ -63,9 +59,7 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
             () = loft.due.notified() => {}
             () = tokio::time::sleep(Duration::from_millis(loft.config.push.scan_ms)) => {}
             Some(ended) = running.join_next_with_id() => {
-                if let Some(push_id) = note_end(&mut names, ended) {
-                    rests.insert(push_id, Instant::now() + AFTER_FAILURE);
-                }
+                note_end(&loft, &mut names, ended);
             }
             () = stop.cancelled() => {}
         }
@@ -111,25 +105,23 @@ async fn due(loft: &Loft, size: Size, not_now: Vec<PushId>, room: usize) -> Vec<
     })
 }
 
-/// Notes that a run ended. Answers its push if the run failed, so that it is tried again, but not at once.
+/// Notes that a run ended. A push whose run failed is tried again, but not at once.
 fn note_end(
+    loft: &Loft,
     names: &mut HashMap<tokio::task::Id, (PushId, Size)>,
     ended: Result<(tokio::task::Id, Result<(), run::Error>), tokio::task::JoinError>,
-) -> Option<PushId> {
-    match ended {
-        Ok((id, Ok(()))) => {
-            names.remove(&id);
-            None
-        }
-        Ok((id, Err(error))) => {
-            let push_id = names.remove(&id).map(|(push_id, _)| push_id);
-            tracing::error!(?push_id, error = chain(&error), "a push stopped: it is taken up again");
-            push_id
-        }
-        Err(panic) => {
-            let push_id = names.remove(&panic.id()).map(|(push_id, _)| push_id);
-            tracing::error!(?push_id, error = %panic, "a push stopped by a fault of the program: it is taken up again");
-            push_id
+) {
+    let (id, failure) = match ended {
+        Ok((id, Ok(()))) => (id, None),
+        Ok((id, Err(error))) => (id, Some(chain(&error))),
+        Err(panic) => (panic.id(), Some(format!("a fault of the program: {panic}"))),
+    };
+    let Some((push_id, _)) = names.remove(&id) else { return };
+    match failure {
+        None => loft.progress.end(push_id),
+        Some(error) => {
+            let wait = loft.progress.rest(push_id, error.clone());
+            tracing::error!(%push_id, error, retry_ms = wait.as_millis() as u64, "a push stopped: it is taken up again");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One run of one push: takes planned batches, sends them, records what became of them, finishes the push.
+//! One run of one push: takes the windows that are planned, sends them a batch at a time, has them recorded, and ends
+//! the push.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -6,23 +7,28 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
 use pigeonloft_channels::xg::{Handed, Tracker};
 use pigeonloft_model::payload::Payload;
 use pigeonloft_model::{Channel, DeviceId, Expire, Outcome, Push, PushId};
 use pigeonloft_package::ReadError;
-use pigeonloft_store::{Batch, Recipient, Started};
+use pigeonloft_store::Started;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{self, Plan, Planned};
+use super::Size;
+use super::plan::{self, Plan};
+use super::progress::{Part, Progress};
+use super::record::Records;
+use super::window::{Piece, Window};
 use crate::chain::chain;
-use crate::clock::unix_seconds;
+use crate::clock::{unix_millis, unix_seconds};
 use crate::loft::Loft;
 use crate::packages::PackageFolder;
 
-/// Waits between two tries to record a batch, growing from the first to the second.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// How often the log says how a push gets on.
+const LOGGED_EVERY: Duration = Duration::from_secs(5);
 
 /// Why a run stopped before its push was finished.
 #[derive(Debug, thiserror::Error)]
@@ -41,21 +47,33 @@ pub(super) enum Error {
 /// A push under way.
 struct Run {
     loft: Arc<Loft>,
+    progress: Arc<Progress>,
     push_id: PushId,
     push: Push,
     payload: Payload,
     expire_at: i64,
+    started_at: i64,
+    audience_rows: u64,
+}
+
+/// How the walk through an audience ended.
+enum Walked {
+    /// Its last batch is recorded, and with it that the push is finished.
+    Through,
+    /// The server stops.
+    Stopped,
+    /// It cannot go on, for this reason.
+    Against(String),
 }
 
 /// A batch that is with its channel.
-struct Sent {
-    planned: Planned,
+pub(super) struct Sent {
+    pub(super) piece: Piece,
     /// One for each device: what became of it, as far as it is known without an acknowledgement.
-    outcomes: Vec<Outcome>,
+    pub(super) outcomes: Vec<Outcome>,
     /// Places in `outcomes` of what was handed to a session, in the order of the tracker.
-    handed: Vec<usize>,
-    tracker: Arc<Tracker>,
-    took: Duration,
+    pub(super) handed: Vec<usize>,
+    pub(super) tracker: Arc<Tracker>,
 }
 
 /// Runs a push from its cursor to its end, or until `stop`.
@@ -65,82 +83,159 @@ struct Sent {
 pub(super) async fn run(
     loft: Arc<Loft>,
     push_id: PushId,
+    size: Size,
+    progress: Arc<Progress>,
     turns: Arc<Semaphore>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let Some(started) = loft.store.start_push(push_id).await? else { return Ok(()) };
-    let failure = match Run::begin(&loft, &started) {
-        Ok(run) => run.walk(started, turns, &stop).await?,
-        Err(reason) => Some(reason),
+    let started = match size {
+        // Its first batch notes that it has started, so that its message does not wait for the disk.
+        Size::Small => loft.store.unfinished_push(push_id).await?,
+        Size::Large => loft.store.start_push(push_id).await?,
     };
-    if failure.is_none() && stop.is_cancelled() {
-        return Ok(());
-    }
-    loft.store.finish_push(push_id, failure.clone()).await?;
-    loft.metrics.push_finished(if failure.is_some() { "PUSH_FAILED" } else { "PUSH_FINISHED" });
-    match failure {
-        Some(reason) => tracing::error!(%push_id, reason, "push failed"),
-        None => tracing::info!(%push_id, "push finished"),
+    let Some(started) = started else { return Ok(()) };
+    let walked = match Run::begin(&loft, &progress, &started) {
+        Ok(run) => run.walk(started, (size == Size::Large).then_some(turns), &stop).await?,
+        Err(reason) => Walked::Against(reason),
+    };
+    match walked {
+        Walked::Stopped => {}
+        Walked::Through => loft.metrics.push_finished("PUSH_FINISHED"),
+        Walked::Against(reason) => {
+            loft.store.finish_push(push_id, Some(reason.clone())).await?;
+            loft.metrics.push_finished("PUSH_FAILED");
+            tracing::error!(%push_id, reason, "push failed");
+        }
     }
     Ok(())
 }
 
 impl Run {
-    fn begin(loft: &Arc<Loft>, started: &Started) -> Result<Self, String> {
+    fn begin(loft: &Arc<Loft>, progress: &Arc<Progress>, started: &Started) -> Result<Self, String> {
         let stored = &started.push;
         let push =
             Push::from_stored(&stored.request).map_err(|error| format!("the stored push is damaged: {error}"))?;
         let payload = Payload::from_stored(stored.template.as_str()).map_err(|error| error.to_string())?;
-        Ok(Self { loft: loft.clone(), push_id: stored.push_id, push, payload, expire_at: stored.expire_at })
+        Ok(Self {
+            loft: loft.clone(),
+            progress: progress.clone(),
+            push_id: stored.push_id,
+            push,
+            payload,
+            expire_at: stored.expire_at,
+            started_at: stored.started_at.unwrap_or_else(unix_millis),
+            audience_rows: stored.counts.audience_rows,
+        })
     }
 
-    /// Walks the audience. Answers why the push cannot go on, if it cannot.
     async fn walk(
         &self,
         started: Started,
-        turns: Arc<Semaphore>,
+        turns: Option<Arc<Semaphore>>,
         stop: &CancellationToken,
-    ) -> Result<Option<String>, Error> {
+    ) -> Result<Walked, Error> {
         let Some(app) = self.loft.app(started.push.access_id).await? else {
-            return Ok(Some("the app of the push is gone".into()));
+            return Ok(Walked::Against("the app of the push is gone".into()));
         };
         let package = started.stored_as.as_ref().map(|name| PackageFolder::of(&self.loft.config).file(name));
         if package.is_none() && started.push.upload_id.is_some() {
-            return Ok(Some("the package of the push is gone".into()));
+            return Ok(Walked::Against("the package of the push is gone".into()));
         }
-        tracing::info!(push_id = %self.push_id, from_row = started.push.counts.rows_done, "push starts");
-        let (batches, planned) = mpsc::channel(1);
-        let (push, store) = (self.push.clone(), self.loft.store.clone());
-        let (platform, batch_rows) = (app.platform, self.loft.config.push.batch_rows);
+        let rows_done = started.push.counts.rows_done;
+        if turns.is_some() {
+            tracing::info!(push_id = %self.push_id, from_row = rows_done, "push starts");
+        }
+        let (windows, planned) = mpsc::channel(1);
+        let (push, store, platform) = (self.push.clone(), self.loft.store.clone(), app.platform);
+        let (progress, metrics) = (self.progress.clone(), self.loft.metrics.clone());
         let planner = tokio::task::spawn_blocking(move || {
             // Opened here, for that reads from the disk.
             let store = store.reader()?;
-            Plan { started, push, platform, package, store, batch_rows }.walk(&turns, &batches)
+            let (turns, progress, metrics) = (turns.as_deref(), &*progress, &*metrics);
+            Plan { started, push, platform, package, store, turns, progress, metrics }.walk(&windows)
         });
-        self.send_and_record(planned, stop).await?;
+        let is_through = self.send_and_record(planned, rows_done, stop).await?;
         match planner.await.map_err(Error::Planner)? {
-            Ok(()) | Err(plan::Error::Stopping) => Ok(None),
+            _ if is_through => Ok(Walked::Through),
+            // It planned to the end, or was told to stop planning: the server stops.
+            Ok(()) | Err(plan::Error::Stopping) => Ok(Walked::Stopped),
             Err(plan::Error::Store(error)) => Err(error.into()),
             Err(plan::Error::Package(ReadError::Io(trouble))) if trouble.kind() != ErrorKind::NotFound => {
                 Err(Error::Package(trouble))
             }
-            Err(damaged @ plan::Error::Package(_)) => Ok(Some(chain(&damaged))),
+            Err(damaged @ plan::Error::Package(_)) => Ok(Walked::Against(chain(&damaged))),
         }
     }
 
-    /// Sends batches as they are planned, a few under way at once, and records them in their order.
-    async fn send_and_record(&self, planned: mpsc::Receiver<Planned>, stop: &CancellationToken) -> Result<(), Error> {
-        let stopped = stop.clone().cancelled_owned();
-        let planned = futures_util::stream::unfold(planned, async |mut planned| {
-            planned.recv().await.map(|batch| (batch, planned))
-        });
-        let sent =
-            planned.take_until(stopped).map(|batch| self.send(batch)).buffered(self.loft.config.push.batches_in_flight);
-        let mut sent = std::pin::pin!(sent);
-        while let Some(batch) = sent.next().await {
-            self.record(batch).await?;
+    /// Sends the windows as they are planned, a few batches under way at once, and has the batches recorded in their
+    /// order. Answers whether the last one was.
+    async fn send_and_record(
+        &self,
+        mut planned: mpsc::Receiver<Window>,
+        rows_done: u64,
+        stop: &CancellationToken,
+    ) -> Result<bool, Error> {
+        let push = &self.loft.config.push;
+        let mut records = Records::new(&self.loft, self.push_id, &self.progress, self.started_at, rows_done);
+        let mut sending = FuturesOrdered::new();
+        let mut window: Option<Window> = None;
+        let mut may_come = true;
+        let mut is_through = false;
+        let mut log = interval_at(Instant::now() + LOGGED_EVERY, LOGGED_EVERY);
+        log.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            while sending.len() + records.len() < push.batches_in_flight
+                && let Some(next) = window.take()
+            {
+                let (piece, rest) = next.take(push.batch_rows);
+                window = rest;
+                sending.push_back(self.send(piece));
+            }
+            self.progress.is_at(match (records.len(), sending.len()) {
+                (1.., _) => Some(Part::Record),
+                (0, 1..) => Some(Part::Send),
+                (0, 0) if may_come => None,
+                (0, 0) => break,
+            });
+            tokio::select! {
+                answered = records.first(), if records.len() > 0 => {
+                    is_through |= records.settle(answered).await?;
+                }
+                Some(sent) = sending.next(), if !sending.is_empty() => records.add(sent).await?,
+                next = planned.recv(), if may_come && window.is_none() => {
+                    may_come = next.is_some();
+                    window = next;
+                }
+                () = stop.cancelled(), if may_come || window.is_some() => {
+                    // What is under way ends; the planner notices that nobody takes its windows any more.
+                    (may_come, window) = (false, None);
+                    planned.close();
+                }
+                _ = log.tick() => self.log(&records, "push gets on"),
+            }
         }
-        Ok(())
+        if is_through {
+            self.log(&records, "push finished");
+        }
+        Ok(is_through)
+    }
+
+    fn log(&self, records: &Records<'_>, what: &'static str) {
+        let rows_done = records.rows_done();
+        let pace = self.progress.pace();
+        let (spent, rows) = self.progress.total();
+        let [turn_ms, resolve_ms, send_ms, record_ms] = spent.map(|part| part.as_millis() as u64);
+        let seconds = spent.iter().sum::<Duration>().as_secs_f64();
+        tracing::info!(
+            push_id = %self.push_id,
+            rows_done,
+            audience_rows = self.audience_rows,
+            recipients = records.recipients(),
+            rows_per_second = pace.rows_per_second.unwrap_or(rows as f64 / seconds).round(),
+            slowest_part = pace.slowest_part.map(Part::as_str),
+            turn_ms, resolve_ms, send_ms, record_ms,
+            "{what}"
+        );
     }
 
     /// What becomes of a device that no session takes the message for.
@@ -154,9 +249,9 @@ impl Run {
     }
 
     /// Hands a batch to the own channel, and gives its devices a moment to acknowledge.
-    async fn send(&self, planned: Planned) -> Sent {
+    async fn send(&self, piece: Piece) -> Sent {
         let begun = Instant::now();
-        let devices = &planned.resolved.devices;
+        let devices = &piece.devices;
         let unless_handed = self.unless_handed();
         let mut outcomes = vec![unless_handed; devices.len()];
         let may_send = matches!(unless_handed, Outcome::Waiting | Outcome::NotKept);
@@ -175,71 +270,7 @@ impl Run {
             };
         }
         tracker.wait(begun + Duration::from_millis(self.loft.config.push.ack_wait_ms)).await;
-        let took = begun.elapsed();
-        Sent { planned, outcomes, handed, tracker, took }
-    }
-
-    /// Records a batch, and tells the sessions of its devices once it is durable.
-    async fn record(&self, sent: Sent) -> Result<(), Error> {
-        let begun = Instant::now();
-        let Sent { planned, mut outcomes, handed, tracker, took: send_took } = sent;
-        let permit = self.loft.store.permit().await?;
-        let devices = planned.resolved.devices;
-        // From here on acknowledgements go to the recorder, whose writes are queued behind this one.
-        let (batch, written) = tracker.close_with(|acked| {
-            for place in acked.iter() {
-                outcomes[handed[place]] = Outcome::Arrived;
-            }
-            let recipients = devices.iter().zip(&outcomes);
-            let batch = Batch {
-                push_id: self.push_id,
-                first_row: planned.first_row,
-                rows: planned.rows,
-                no_device: planned.resolved.no_device,
-                recipients: recipients.map(|(&device, &outcome)| Recipient { device, outcome }).collect(),
-            };
-            (batch.clone(), permit.record_batch(batch))
-        });
-        if let Err(error) = written.durable().await {
-            self.record_again(error, &batch).await?;
-        }
-        self.tell_sessions(&batch);
-        self.loft.metrics.batch(planned.took, send_took, begun.elapsed());
-        Ok(())
-    }
-
-    /// The disk is full or the like: tries until it is not. An acknowledgement that comes meanwhile may be lost with
-    /// this; its message is then sent again, under the same id.
-    async fn record_again(&self, mut error: pigeonloft_store::Error, batch: &Batch) -> Result<(), Error> {
-        let (mut wait, longest) = RETRY;
-        while error.may_pass() {
-            tracing::error!(push_id = %self.push_id, error = chain(&error), "a batch could not be recorded");
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(longest);
-            match self.loft.store.permit().await?.record_batch(batch.clone()).durable().await {
-                Ok(()) => return Ok(()),
-                Err(again) => error = again,
-            }
-        }
-        Err(error.into())
-    }
-
-    fn tell_sessions(&self, batch: &Batch) {
-        let mut waiting = Vec::new();
-        let mut counts = [0_u64; Outcome::ALL.len()];
-        for &Recipient { device, outcome } in &batch.recipients {
-            counts[outcome as usize] += 1;
-            if outcome == Outcome::Arrived {
-                self.loft.hub.settled(device, self.push_id);
-            } else if !outcome.is_final() {
-                waiting.push(device);
-            }
-        }
-        self.loft.hub.wake(self.push_id, &waiting);
-        for (outcome, count) in Outcome::ALL.iter().zip(counts) {
-            if count > 0 {
-                self.loft.metrics.outcomes(Channel::Xg.as_str(), outcome.as_str(), count);
-            }
-        }
+        self.loft.metrics.batch_sent(begun.elapsed());
+        Sent { piece, outcomes, handed, tracker }
     }
 }

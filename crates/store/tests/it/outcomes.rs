@@ -1,9 +1,9 @@
 //! Outcomes: a batch is recorded whole, once and in its turn; what happens to a recipient later is counted once.
 
 use pigeonloft_model::{AccessId, Outcome, PushId, PushState, ReceiptEvent};
-use pigeonloft_store::{Acknowledged, Batch, Counts, Error, Recipient};
+use pigeonloft_store::{Acknowledged, Batch, Counts, Cursor, Error, Recipient, Within};
 
-use crate::support::{APP, FAR_AHEAD, Loft, app};
+use crate::support::{APP, FAR_AHEAD, Loft, app, batch};
 
 #[tokio::test]
 async fn a_batch_is_recorded_with_its_cursor_and_its_sums() {
@@ -14,7 +14,7 @@ async fn a_batch_is_recorded_with_its_cursor_and_its_sums() {
         [Outcome::Waiting, Outcome::Sent, Outcome::Arrived, Outcome::NotKept, Outcome::NoChannel, Outcome::Arrived];
     let recipients =
         devices.iter().zip(outcomes).map(|(&device, outcome)| Recipient { device, outcome }).collect::<Vec<_>>();
-    loft.record_batch(Batch { push_id, first_row: 0, rows: 8, no_device: 2, recipients }).await.unwrap();
+    loft.record_batch(batch(push_id, 0, 8, 2, recipients)).await.unwrap();
 
     let expected = Counts {
         audience_rows: 9,
@@ -52,6 +52,45 @@ async fn a_batch_whose_cursor_moved_is_not_recorded() {
     assert_eq!(loft.counts(push_id).await, before);
     assert_eq!(loft.waiting(devices[1], 0).await, []);
     loft.record(push_id, 1, &[(devices[1], Outcome::Sent)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_push_that_is_cut_off_within_a_window_goes_on_behind_the_last_device_that_is_recorded() {
+    let loft = Loft::open().await;
+    let devices = loft.devices(4).await;
+    let push_id = loft.push(8, FAR_AHEAD).await;
+    let at = |row, within: Option<(u64, usize)>| Cursor {
+        row,
+        within: within.map(|(end, place)| Within { end, device: devices[place] }),
+    };
+    let cursors = [at(0, None), at(0, Some((6, 1))), at(0, Some((6, 2))), at(6, None)];
+    let of = |from: usize, to: usize, place: usize, rows_done| Batch {
+        from: cursors[from],
+        to: cursors[to],
+        rows_done,
+        ..batch(push_id, 0, 0, 0, vec![Recipient { device: devices[place], outcome: Outcome::Waiting }])
+    };
+    loft.record_batch(of(0, 1, 0, 3)).await.unwrap();
+    loft.record_batch(of(1, 2, 2, 4)).await.unwrap();
+    let loft = loft.reopened();
+    for started in [loft.store.unfinished_push(push_id).await, loft.store.start_push(push_id).await] {
+        let started = started.unwrap().unwrap();
+        assert_eq!((started.cursor, started.push.counts.rows_done), (cursors[2], 4));
+    }
+    for from in [0, 1, 3] {
+        let refused = loft.record_batch(of(from, 3, 3, 6)).await;
+        assert!(matches!(refused, Err(Error::CursorMoved(id)) if id == push_id), "{refused:?}");
+    }
+    loft.record_batch(of(2, 3, 3, 6)).await.unwrap();
+    assert_eq!(loft.store.unfinished_push(push_id).await.unwrap().unwrap().cursor, cursors[3]);
+    let last = Batch { is_last: true, ..batch(push_id, 6, 2, 2, vec![]) };
+    loft.record_batch(last.clone()).await.unwrap();
+    let ended = loft.store.push(APP, push_id).await.unwrap().unwrap();
+    assert_eq!((ended.state, ended.counts.rows_done, ended.counts.targets), (PushState::Finished, 8, 3));
+    assert!(ended.started_at == Some(1) && ended.finished_at.is_some(), "{ended:?}");
+    let again = Batch { from: last.to, ..last };
+    assert!(loft.record_batch(again).await.is_err(), "what is finished stays as it is");
+    assert!(loft.store.unfinished_push(push_id).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -2,12 +2,12 @@
 //! what waits.
 
 use pigeonloft_model::{DeviceId, Outcome, PushId, ReceiptEvent};
-use pigeonloft_store::{Acknowledged, Batch, Recipient};
+use pigeonloft_store::{Acknowledged, Recipient};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use crate::support::Loft;
+use crate::support::{Loft, batch};
 
 const DEVICES: u8 = 6;
 const PUSHES: usize = 3;
@@ -74,12 +74,10 @@ proptest! {
 
 async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Event) {
     let device = |place: u8| devices[usize::from(place)];
-    let batch = |push: usize, first_row, no_device, recipients: &[(u8, Outcome)]| Batch {
-        push_id: pushes[push],
-        first_row,
-        rows: recipients.len() as u64 + no_device,
-        no_device,
-        recipients: recipients.iter().map(|&(at, outcome)| Recipient { device: device(at), outcome }).collect(),
+    let batch = |push: usize, first_row, no_device, recipients: &[(u8, Outcome)]| {
+        let rows = recipients.len() as u64 + no_device;
+        let recipients = recipients.iter().map(|&(at, outcome)| Recipient { device: device(at), outcome }).collect();
+        batch(pushes[push], first_row, rows, no_device, recipients)
     };
     match event {
         Event::Record { push, no_device, recipients } => {

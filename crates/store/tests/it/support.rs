@@ -3,7 +3,9 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pigeonloft_model::{AccessId, DeviceId, Outcome, Platform, PushId, Token, UploadId};
-use pigeonloft_store::{App, BadRows, Batch, Counts, NewDevice, NewPackage, NewPush, Recipient, Registered, Store};
+use pigeonloft_store::{
+    App, BadRows, Batch, Counts, Cursor, NewDevice, NewPackage, NewPush, Recipient, Registered, Store,
+};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -64,12 +66,11 @@ impl Loft {
         outcomes: &[(DeviceId, Outcome)],
     ) -> pigeonloft_store::Result<()> {
         let recipients = outcomes.iter().map(|&(device, outcome)| Recipient { device, outcome }).collect();
-        let rows = outcomes.len() as u64;
-        self.record_batch(Batch { push_id, first_row, rows, no_device: 0, recipients }).await
+        self.record_batch(batch(push_id, first_row, outcomes.len() as u64, 0, recipients)).await
     }
 
     pub(crate) async fn record_batch(&self, batch: Batch) -> pigeonloft_store::Result<()> {
-        self.store.permit().await?.record_batch(batch).durable().await
+        self.store.permit().await?.record_batch(batch).await
     }
 
     /// The sums of a push of the app.
@@ -87,6 +88,12 @@ impl Loft {
     pub(crate) fn behind_its_back(&self) -> Connection {
         Connection::open(self.store.path()).unwrap()
     }
+}
+
+/// A batch of all devices of these rows, and not the last one.
+pub(crate) fn batch(push_id: PushId, first_row: u64, rows: u64, no_device: u64, recipients: Vec<Recipient>) -> Batch {
+    let [from, to] = [first_row, first_row + rows].map(|row| Cursor { row, within: None });
+    Batch { push_id, from, to, rows_done: to.row, no_device, recipients, started_at: 1, is_last: false }
 }
 
 pub(crate) fn app(access_id: AccessId) -> App {

@@ -50,11 +50,11 @@ async fn a_write_that_fails_takes_nothing_of_its_group_with_it() {
     let after = queue(&loft.store, add("after")).await;
     go_on.send(()).unwrap();
 
-    held.durable().await.unwrap();
-    assert_eq!(before.durable().await.unwrap(), 1);
-    assert!(matches!(gives_up.durable().await, Err(Error::AppExists(APP))));
-    assert!(matches!(violates.durable().await, Err(Error::Database(_))));
-    assert_eq!(after.durable().await.unwrap(), 1);
+    held.await.unwrap();
+    assert_eq!(before.await.unwrap(), 1);
+    assert!(matches!(gives_up.await, Err(Error::AppExists(APP))));
+    assert!(matches!(violates.await, Err(Error::Database(_))));
+    assert_eq!(after.await.unwrap(), 1);
     assert_eq!(channels(&loft), ["after", "before"]);
 }
 
@@ -71,9 +71,9 @@ async fn a_write_sees_every_earlier_one_of_its_group() {
         queued.push(queue(&loft.store, one).await);
     }
     go_on.send(()).unwrap();
-    held.durable().await.unwrap();
+    held.await.unwrap();
     for (written, expected) in queued.into_iter().zip(1..) {
-        assert_eq!(written.durable().await.unwrap(), expected);
+        assert_eq!(written.await.unwrap(), expected);
     }
 }
 
@@ -85,8 +85,8 @@ async fn a_write_whose_caller_no_longer_waits_is_kept_all_the_same() {
     drop(queue(&loft.store, move |tx| Ok(tx.execute(ADD, (device, "dropped", "t"))?)).await);
     let last = queue(&loft.store, |_| Ok(())).await;
     go_on.send(()).unwrap();
-    held.durable().await.unwrap();
-    last.durable().await.unwrap();
+    held.await.unwrap();
+    last.await.unwrap();
     assert_eq!(channels(&loft), ["dropped"]);
 }
 
@@ -107,10 +107,10 @@ async fn a_write_that_panics_fails_alone_and_the_writer_goes_on() {
     let after = queue(&loft.store, add("after")).await;
     go_on.send(()).unwrap();
 
-    held.durable().await.unwrap();
-    before.durable().await.unwrap();
-    assert!(matches!(panics.durable().await, Err(Error::Panicked)));
-    after.durable().await.unwrap();
+    held.await.unwrap();
+    before.await.unwrap();
+    assert!(matches!(panics.await, Err(Error::Panicked)));
+    after.await.unwrap();
     assert_eq!(channels(&loft), ["after", "before"]);
 }
 
@@ -129,7 +129,7 @@ async fn a_full_disk_is_told_to_every_write_of_the_group_and_passes() {
     let too_much = too_much.await;
     go_on.send(()).unwrap();
 
-    for failed in [held.durable().await.err(), neighbour.durable().await.err(), too_much.durable().await.err()] {
+    for failed in [held.await.err(), neighbour.await.err(), too_much.await.err()] {
         assert!(matches!(&failed, Some(full @ Error::Full) if full.may_pass()), "{failed:?}");
     }
     assert_eq!(channels(&loft), Vec::<String>::new());

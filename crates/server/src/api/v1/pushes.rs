@@ -8,9 +8,11 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use pigeonloft_store::Push;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Problem, app};
 use crate::clock::unix_millis;
+use crate::dispatch::progress::{self, Part};
 use crate::loft::Loft;
 
 /// `GET /v1/pushes/{id}`
@@ -23,12 +25,15 @@ pub(super) async fn one(
     let unknown = || Problem::not_found(format!("this app has no push {id}: give the push_id that the push answered"));
     let push_id = id.parse().map_err(|_| unknown())?;
     let push = loft.store.push(app.access_id, push_id).await?.ok_or_else(unknown)?;
-    Ok(Json(shown(&push, unix_millis())).into_response())
+    let under_way = loft.progress.pace(push_id).filter(|_| push.finished_at.is_none());
+    Ok(Json(shown(&push, under_way, unix_millis())).into_response())
 }
 
-fn shown(push: &Push, now_ms: i64) -> Value {
+/// `under_way`: how it gets on, if it runs or is to run again.
+fn shown(push: &Push, under_way: Option<progress::Pace>, now_ms: i64) -> Value {
     let counts = &push.counts;
-    let pace = Pace::of(push, now_ms);
+    let pace = Pace::of(push, under_way.as_ref(), now_ms);
+    let trouble = under_way.and_then(|under_way| under_way.trouble);
     json!({
         "push_id": push.push_id.to_string(),
         "state": push.state.as_str(),
@@ -38,6 +43,7 @@ fn shown(push: &Push, now_ms: i64) -> Value {
         "share_done": pace.share_done,
         "rows_per_second": pace.rows_per_second,
         "remaining_seconds": pace.remaining_seconds,
+        "slowest_part": pace.slowest_part,
         "no_device": counts.no_device,
         "targets": counts.targets,
         "outcomes": {
@@ -56,10 +62,15 @@ fn shown(push: &Push, now_ms: i64) -> Value {
         "finished_at": push.finished_at.map(|ms| ms / 1000),
         "expire_at": push.expire_at,
         "failure": push.failure,
+        "trouble": trouble.map(|trouble| json!({
+            "error": trouble.error,
+            "failures": trouble.failures,
+            "next_try_in_seconds": trouble.next_try.saturating_duration_since(Instant::now()).as_secs(),
+        })),
     })
 }
 
-/// How a push gets on, on average since its start: a server that was down meanwhile counts as slow.
+/// How a push gets on: over the last seconds while it runs, and on average from its start to its end once it has ended.
 #[derive(Debug, PartialEq)]
 struct Pace {
     /// 0 to 1.
@@ -68,6 +79,8 @@ struct Pace {
     rows_per_second: Option<f64>,
     /// `None` where it cannot be told, and once nothing remains.
     remaining_seconds: Option<u64>,
+    /// By its name; `None` for one that does not run.
+    slowest_part: Option<&'static str>,
 }
 
 impl Pace {
@@ -77,20 +90,35 @@ impl Pace {
         clippy::cast_sign_loss,
         reason = "rows and milliseconds are far below 2^52, and an estimate is not exact anyway"
     )]
-    fn of(push: &Push, now_ms: i64) -> Self {
+    fn of(push: &Push, under_way: Option<&progress::Pace>, now_ms: i64) -> Self {
         let (rows, done) = (push.counts.audience_rows, push.counts.rows_done);
         let share_done = match rows {
             0 => f64::from(u8::from(push.finished_at.is_some())),
             rows => done as f64 / rows as f64,
         };
-        let ran_ms = push.started_at.map(|started| push.finished_at.unwrap_or(now_ms) - started);
-        let rows_per_second =
-            ran_ms.filter(|ms| *ms > 0 && done > 0).map(|ms| (done as f64 * 1e5 / ms as f64).round() / 100.0);
+        let average = || {
+            let ran_ms = push.finished_at? - push.started_at?;
+            (ran_ms > 0 && done > 0).then(|| done as f64 * 1e3 / ran_ms as f64)
+        };
+        let rows_per_second = match under_way {
+            Some(pace) => pace.rows_per_second,
+            None => average(),
+        };
         let remaining = rows.saturating_sub(done);
         let remaining_seconds = rows_per_second
             .filter(|rate| push.finished_at.is_none() && remaining > 0 && *rate > 0.0)
             .map(|rate| (remaining as f64 / rate).ceil() as u64);
-        Self { share_done, rows_per_second, remaining_seconds }
+        let slowest_part = match under_way {
+            Some(pace) => pace.slowest_part,
+            // Due, and neither run nor rested: other pushes have all the places.
+            None => (push.finished_at.is_none() && push.start_at * 1000 <= now_ms).then_some(Part::Turn),
+        };
+        Self {
+            share_done,
+            rows_per_second: rows_per_second.map(|rate| (rate * 100.0).round() / 100.0),
+            remaining_seconds,
+            slowest_part: slowest_part.map(Part::as_str),
+        }
     }
 }
 
@@ -119,23 +147,48 @@ mod tests {
         }
     }
 
+    fn under_way(rows_per_second: Option<f64>, slowest_part: Option<Part>) -> progress::Pace {
+        progress::Pace { rows_per_second, slowest_part, trouble: None }
+    }
+
     #[test]
-    fn a_push_under_way_tells_its_pace_and_what_remains() {
-        let pace = Pace::of(&push(10_000, 2_500, Some(1_000), None), 3_000);
-        assert_eq!(pace, Pace { share_done: 0.25, rows_per_second: Some(1_250.0), remaining_seconds: Some(6) });
+    fn a_push_under_way_tells_its_pace_what_remains_and_what_takes_the_time() {
+        let pace = Pace::of(
+            &push(10_000, 2_500, Some(1_000), None),
+            Some(&under_way(Some(1_250.0), Some(Part::Record))),
+            3_000,
+        );
+        let (rows_per_second, remaining_seconds) = (Some(1_250.0), Some(6));
+        assert_eq!(pace, Pace { share_done: 0.25, rows_per_second, remaining_seconds, slowest_part: Some("record") });
     }
 
     #[test]
     fn a_push_that_has_done_nothing_yet_tells_no_pace() {
-        let nothing = Pace { share_done: 0.0, rows_per_second: None, remaining_seconds: None };
-        assert_eq!(Pace::of(&push(10, 0, None, None), 3_000), nothing);
-        assert_eq!(Pace::of(&push(10, 0, Some(3_000), None), 3_000), nothing);
+        let nothing = Pace { share_done: 0.0, rows_per_second: None, remaining_seconds: None, slowest_part: None };
+        assert_eq!(Pace::of(&push(10, 0, Some(3_000), None), Some(&under_way(None, None)), 3_000), nothing);
+        let scheduled = Push { start_at: 4, ..push(10, 0, None, None) };
+        assert_eq!(Pace::of(&scheduled, None, 3_000), nothing);
+        let due = Pace { slowest_part: Some("turn"), ..nothing };
+        assert_eq!(Pace::of(&scheduled, None, 4_000), due, "all places are taken");
     }
 
     #[test]
     fn a_finished_push_keeps_the_pace_it_had() {
-        let pace = Pace::of(&push(10_000, 10_000, Some(1_000), Some(3_000)), 900_000);
-        assert_eq!(pace, Pace { share_done: 1.0, rows_per_second: Some(5_000.0), remaining_seconds: None });
-        assert_eq!(Pace::of(&push(0, 0, Some(1_000), Some(1_000)), 900_000).share_done, 1.0);
+        let pace = Pace::of(&push(10_000, 10_000, Some(1_000), Some(3_000)), None, 900_000);
+        let rows_per_second = Some(5_000.0);
+        assert_eq!(pace, Pace { share_done: 1.0, rows_per_second, remaining_seconds: None, slowest_part: None });
+        assert_eq!(Pace::of(&push(0, 0, Some(1_000), Some(1_000)), None, 900_000).share_done, 1.0);
+    }
+
+    #[test]
+    fn a_push_that_fails_again_and_again_says_why_and_when_it_is_tried_again() {
+        let trouble = progress::Trouble {
+            error: "the disk is full".into(),
+            failures: 3,
+            next_try: Instant::now() + std::time::Duration::from_millis(12_900),
+        };
+        let resting = progress::Pace { trouble: Some(trouble), ..under_way(None, None) };
+        let shown = shown(&push(10, 5, Some(1_000), None), Some(resting), 3_000)["trouble"].clone();
+        assert_eq!(shown, json!({ "error": "the disk is full", "failures": 3, "next_try_in_seconds": 12 }));
     }
 }

@@ -1,0 +1,187 @@
+//! Record: puts batches that were sent into the database, in their order, and tells the sessions of their devices once
+//! that is durable.
+//!
+//! The next batch is queued before the last one is durable, so that the database commits several together. Each is only
+//! recorded where the one before it was: if one cannot be, none behind it is, and they are tried again in turn.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pigeonloft_model::{Channel, Outcome, PushId};
+use pigeonloft_store::{Batch, Recipient, Written};
+use tokio::time::Instant;
+
+use super::progress::Progress;
+use super::run::Sent;
+use crate::chain::chain;
+use crate::loft::Loft;
+
+/// Waits between two tries to record a batch, growing from the first to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// The batches of a run that are on their way into the database.
+pub(super) struct Records<'a> {
+    loft: &'a Loft,
+    push_id: PushId,
+    progress: &'a Progress,
+    started_at: i64,
+    /// Rows of the push that are dealt with.
+    rows_done: u64,
+    queued: VecDeque<Queued>,
+    /// How many recipients came to each outcome.
+    counts: [u64; Outcome::ALL.len()],
+}
+
+struct Queued {
+    batch: Arc<Batch>,
+    written: Written<()>,
+    begun: Instant,
+}
+
+impl<'a> Records<'a> {
+    /// Of a push of which so many rows are dealt with.
+    pub(super) fn new(
+        loft: &'a Loft,
+        push_id: PushId,
+        progress: &'a Progress,
+        started_at: i64,
+        rows_done: u64,
+    ) -> Self {
+        Self { loft, push_id, progress, started_at, rows_done, queued: VecDeque::new(), counts: Default::default() }
+    }
+
+    /// How many are on their way.
+    pub(super) fn len(&self) -> usize {
+        self.queued.len()
+    }
+
+    /// How many rows of the push are dealt with.
+    pub(super) fn rows_done(&self) -> u64 {
+        self.rows_done
+    }
+
+    /// How many recipients this run has recorded.
+    pub(super) fn recipients(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Queues a batch.
+    ///
+    /// # Errors
+    /// The database is closed.
+    pub(super) async fn add(&mut self, sent: Sent) -> Result<(), pigeonloft_store::Error> {
+        let begun = Instant::now();
+        let Sent { piece, mut outcomes, handed, tracker } = sent;
+        let permit = self.loft.store.permit().await?;
+        // From here on acknowledgements go to the recorder, whose writes are queued behind this one.
+        let queued = tracker.close_with(|acked| {
+            for place in acked.iter() {
+                outcomes[handed[place]] = Outcome::Arrived;
+            }
+            let recipients = piece.devices.iter().zip(&outcomes);
+            let batch = Arc::new(Batch {
+                push_id: self.push_id,
+                from: piece.from,
+                to: piece.to,
+                rows_done: piece.rows_done,
+                no_device: piece.no_device,
+                recipients: recipients.map(|(&device, &outcome)| Recipient { device, outcome }).collect(),
+                started_at: self.started_at,
+                is_last: piece.is_last,
+            });
+            Queued { batch: batch.clone(), written: permit.record_batch(batch), begun }
+        });
+        self.queued.push_back(queued);
+        Ok(())
+    }
+
+    /// Waits until the first batch is durable, for ever if there is none. What is dropped waiting has lost nothing.
+    pub(super) async fn first(&mut self) -> Result<(), pigeonloft_store::Error> {
+        match self.queued.front_mut() {
+            Some(first) => (&mut first.written).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Goes on after [`first`](Self::first) has answered this. Answers whether the audience ended with it.
+    ///
+    /// # Errors
+    /// The batch cannot be recorded, however often it is tried.
+    pub(super) async fn settle(
+        &mut self,
+        answered: Result<(), pigeonloft_store::Error>,
+    ) -> Result<bool, pigeonloft_store::Error> {
+        let Some(Queued { batch, begun, .. }) = self.queued.pop_front() else { return Ok(false) };
+        let mut is_last = batch.is_last;
+        if let Err(error) = answered {
+            // Those behind it cannot be recorded either; their turn comes once they all have been answered so.
+            let behind: Vec<Queued> = self.queued.drain(..).collect();
+            let mut batches = vec![(batch, begun)];
+            for Queued { batch, written, begun } in behind {
+                let _ = written.await;
+                batches.push((batch, begun));
+            }
+            let mut error = Some(error);
+            for (batch, begun) in batches {
+                self.record_again(error.take(), &batch).await?;
+                self.recorded(&batch, begun);
+                is_last = batch.is_last;
+            }
+            return Ok(is_last);
+        }
+        self.recorded(&batch, begun);
+        Ok(is_last)
+    }
+
+    /// The disk is full or the like: tries until it is not. An acknowledgement that comes meanwhile may be lost with
+    /// this; its message is then sent again, under the same id.
+    async fn record_again(
+        &self,
+        mut error: Option<pigeonloft_store::Error>,
+        batch: &Arc<Batch>,
+    ) -> Result<(), pigeonloft_store::Error> {
+        let (mut wait, longest) = RETRY;
+        loop {
+            if let Some(error) = error {
+                if !error.may_pass() {
+                    return Err(error);
+                }
+                tracing::error!(push_id = %self.push_id, error = chain(&error), "a batch could not be recorded");
+                self.progress.fails(format!("a batch could not be recorded: {}", chain(&error)), wait);
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(longest);
+            }
+            match self.loft.store.permit().await?.record_batch(batch.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(again) => error = Some(again),
+            }
+        }
+    }
+
+    /// The batch is durable.
+    fn recorded(&mut self, batch: &Batch, begun: Instant) {
+        self.tell_sessions(batch);
+        self.loft.metrics.batch_recorded(begun.elapsed());
+        self.progress.gets_on(batch.rows_done.saturating_sub(self.rows_done));
+        self.rows_done = batch.rows_done;
+    }
+
+    fn tell_sessions(&mut self, batch: &Batch) {
+        let mut waiting = Vec::new();
+        let mut counts = [0_u64; Outcome::ALL.len()];
+        for &Recipient { device, outcome } in &batch.recipients {
+            counts[outcome as usize] += 1;
+            if outcome == Outcome::Arrived {
+                self.loft.hub.settled(device, self.push_id);
+            } else if !outcome.is_final() {
+                waiting.push(device);
+            }
+        }
+        self.loft.hub.wake(self.push_id, &waiting);
+        for (place, (outcome, count)) in Outcome::ALL.iter().zip(counts).enumerate() {
+            self.loft.metrics.outcomes(Channel::Xg.as_str(), outcome.as_str(), count);
+            self.counts[place] += count;
+        }
+    }
+}
