@@ -131,12 +131,15 @@ struct Stored {
     finished: bool,
     audience_rows: i64,
     rows_done: i64,
+    /// The last row that its cursor names.
+    cursor: i64,
     sums: Sums,
 }
 
 fn stored(tx: &Connection, push_id: PushId) -> Result<Option<Stored>> {
     let sql = format!(
-        "SELECT {SUMS}, state, upload_id, finished_at IS NOT NULL, audience_rows, rows_done FROM push WHERE push_id = ?1"
+        "SELECT {SUMS}, state, upload_id, finished_at IS NOT NULL, audience_rows, rows_done,
+            max(rows_done, window_row, coalesce(window_end, 0)) FROM push WHERE push_id = ?1"
     );
     let push = tx.prepare_cached(&sql)?.query_row([push_id.0], |row| {
         Ok(Stored {
@@ -146,6 +149,7 @@ fn stored(tx: &Connection, push_id: PushId) -> Result<Option<Stored>> {
             finished: row.get(13)?,
             audience_rows: row.get(14)?,
             rows_done: row.get(15)?,
+            cursor: row.get(16)?,
         })
     });
     Ok(push.optional()?)
@@ -192,7 +196,7 @@ impl Doctor {
 
     /// How far it is, and whether it ended.
     fn course(&self, tx: &Connection, push_id: PushId, push: &Stored, troubles: &mut Vec<PushTrouble>) -> Result<()> {
-        let &Stored { state, rows_done, audience_rows, finished, .. } = push;
+        let &Stored { state, rows_done, cursor, audience_rows, finished, .. } = push;
         let id = push_id.0;
         let runs = [PushState::Init, PushState::Wait, PushState::Started].iter().any(|runs| runs.code() == state);
         if let (false, Some(upload_id)) = (finished, push.upload_id) {
@@ -212,9 +216,14 @@ impl Doctor {
         if rows_done > audience_rows && (finished || !runs) {
             troubles.push(PushTrouble::CountsBeyond { rows_done, audience_rows });
             self.set(tx, "UPDATE push SET rows_done = audience_rows WHERE push_id = ?1", [id])?;
-        } else if rows_done > audience_rows {
-            troubles.push(PushTrouble::CursorBeyond { rows_done, audience_rows });
-            self.set(tx, "UPDATE push SET rows_done = 0, no_device = 0 WHERE push_id = ?1", [id])?;
+        } else if cursor > audience_rows && runs && !finished {
+            troubles.push(PushTrouble::CursorBeyond { rows_done: cursor, audience_rows });
+            self.set(
+                tx,
+                "UPDATE push SET rows_done = 0, no_device = 0, window_row = 0, window_end = NULL, window_device = NULL
+                 WHERE push_id = ?1",
+                [id],
+            )?;
         }
         let said_to_be_finished = finished && (runs || state == PushState::Finished.code());
         if said_to_be_finished && rows_done < audience_rows {
