@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use pigeonloft_testkit::{App, Form, Server, pigeonloft, raw, until};
+use pigeonloft_testkit::{App, Fleet, Form, Habit, Phone, Server, pigeonloft, raw, until};
 use serde_json::json;
 
 fn packages(app: &App) -> usize {
@@ -60,6 +60,9 @@ fn a_package_that_cannot_be_read_for_a_while_fails_no_push() {
 
     let push_id = app.pushed(json!({ "audience_type": "package_account_push", "upload_id": upload_id }));
     until("the push has stopped once", || server.log().contains("it is taken up again").then_some(()));
+    let trouble = app.progress(&push_id)["trouble"].clone();
+    assert!(trouble["error"].as_str().is_some_and(|error| error.contains("package")), "{trouble}");
+    assert!(trouble["failures"].as_u64() >= Some(1) && trouble["next_try_in_seconds"].is_u64(), "{trouble}");
     std::fs::remove_file(&file).expect("it is there");
     std::fs::rename(&aside, &file).expect("it can be renamed");
     let (state, push) = until("the push ends", || {
@@ -72,15 +75,25 @@ fn a_package_that_cannot_be_read_for_a_while_fails_no_push() {
         ("PUSH_FINISHED", &json!(2), &json!(1)),
         "{push}"
     );
+    assert_eq!(push["trouble"], json!(null));
 }
 
 #[test]
 fn a_small_push_waits_for_no_large_one_to_end_however_many_there_are() {
-    // Batches of one row, so that a large push lasts.
-    let server = pigeonloft!().set("push.running", 2).set("push.batch_rows", 1).start();
+    let server = pigeonloft!()
+        .set("push.running", 2)
+        .set("push.batch_rows", 1)
+        .set("push.batches_in_flight", 1)
+        .set("push.ack_wait_ms", 1000)
+        .start();
     let app = server.app("android");
     let _ann = app.register_device(Some("ann"));
-    let upload_id = app.uploaded((0..50_000).map(|row| format!("account{row:05}")));
+    // A batch is one device, and nobody acknowledges: a large push lasts for twenty seconds.
+    let accounts: Vec<String> = (0..20).map(|place| format!("account{place:02}")).collect();
+    let phones: Vec<Phone> = app.import_devices(&server, &accounts).into_iter().map(Phone::new).collect();
+    let fleet = Fleet::new(server.mqtt());
+    fleet.online(&phones, Habit::NeverAcknowledges);
+    let upload_id = app.uploaded(&accounts);
     let large = json!({ "audience_type": "package_account_push", "upload_id": upload_id });
     let large = [app.pushed_in_turn(&large), app.pushed_in_turn(&large)];
     let small = app.pushed(json!({ "audience_type": "account", "account_list": ["ann"] }));
