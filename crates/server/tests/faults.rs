@@ -1,14 +1,10 @@
-//! What happens to a server where it runs: its disk fills up, it is asked to stop at the wrong moment, somebody looks
-//! how it is.
+//! What happens to a server where it runs: it is asked to stop at the wrong moment, somebody looks how it is.
 
-use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 
 use pigeonloft_testkit::program::{require, run};
-use pigeonloft_testkit::{Fleet, Form, Habit, Phone, assert_refused, pigeonloft, raw, until};
+use pigeonloft_testkit::{Fleet, Form, pigeonloft, raw, until};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 fn rows(bytes: usize) -> Vec<u8> {
     (0..).flat_map(|place: u32| format!("{place:07}\n").into_bytes()).take(bytes).collect()
@@ -16,99 +12,6 @@ fn rows(bytes: usize) -> Vec<u8> {
 
 fn to_ann() -> Value {
     json!({ "audience_type": "account", "account_list": ["ann"], "account_push_type": 1 })
-}
-
-/// A disk of a few megabytes, in memory. Mounting needs root.
-struct SmallDisk {
-    folder: TempDir,
-}
-
-impl SmallDisk {
-    fn mount(megabytes: usize) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let size = format!("size={megabytes}m");
-        let mount = require("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
-        let mount = mount.expect("mount can be run");
-        let why = String::from_utf8_lossy(&mount.stderr);
-        assert!(mount.status.success(), "this test mounts a tmpfs, which needs root: run it as root. {why}");
-        Self { folder }
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.path().join("filler")
-    }
-
-    /// Fills it up but for so many bytes.
-    fn fill_but(&self, left: usize) {
-        let mut file = fs::File::create(self.filler()).expect("a file can be made");
-        let piece = [7; 4096];
-        while file.write(&piece).is_ok_and(|written| written > 0) {}
-        let length = file.metadata().expect("it is there").len();
-        file.set_len(length.saturating_sub(left as u64)).expect("it can be cut");
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.filler()).expect("it is there");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the server may still be ending.
-        let _ = require("umount").arg("-l").arg(self.path()).status();
-    }
-}
-
-#[test]
-fn a_full_disk_refuses_uploads_and_leaves_nothing_until_there_is_room_again() {
-    let disk = SmallDisk::mount(48);
-    let server = pigeonloft!().data_dir(disk.path()).set("package.sort_memory_bytes", 65_536).start();
-    let app = server.app("android");
-    let kept = app.uploaded(["ann", "bob"]);
-    disk.fill_but(1 << 20);
-    for _ in 0..3 {
-        let answer = app.upload("list.txt", rows(8 << 20));
-        assert_refused(&answer, 1_008_011, "disk is full");
-        assert_eq!(server.package_files().len(), 1, "nothing of it is left: {:?}", server.package_files());
-    }
-    assert_eq!(app.own("GET", &format!("/v1/packages/{kept}")).0, 200, "what was kept is still there");
-    disk.make_room();
-    let answer = app.upload("list.txt", rows(8 << 20));
-    assert_eq!(answer["retCode"], 0, "{answer}");
-    assert_eq!(server.package_files().len(), 2);
-}
-
-#[test]
-fn a_push_that_meets_a_full_disk_goes_on_when_there_is_room_again() {
-    let disk = SmallDisk::mount(32);
-    let server =
-        pigeonloft!().data_dir(disk.path()).set("push.batch_rows", 10).set("push.batches_in_flight", 1).start();
-    let app = server.app("android");
-    let accounts: Vec<String> = (0..2000).map(|place| format!("account-{place:04}")).collect();
-    let phones: Vec<Phone> = app.import_devices(&server, &accounts).into_iter().map(Phone::new).collect();
-    let fleet = Fleet::new(server.mqtt());
-    // One of a hundred takes its time, so that the push lasts until the disk is full.
-    let (stubborn, others): (Vec<_>, Vec<_>) = phones.chunks(100).map(|some| (&some[0], &some[1..10])).unzip();
-    fleet.online(stubborn.iter().copied(), Habit::NeverAcknowledges);
-    fleet.online(others.iter().copied().flatten(), Habit::Acknowledges);
-    let upload_id = app.uploaded(&accounts);
-    let push_id = app.pushed(json!({ "audience_type": "package_account_push", "upload_id": upload_id }));
-    disk.fill_but(0);
-    until("the server notices", || server.log().contains("could not be").then_some(()));
-    let refused = app.push(to_ann());
-    assert_ne!(refused["ret_code"], 0, "what cannot be kept is not accepted: {refused}");
-    disk.make_room();
-    let finished = app.finished(&push_id);
-    assert_eq!(finished["targets"], accounts.len(), "{finished}");
-    fleet.online(stubborn.iter().copied(), Habit::Acknowledges);
-    until("every device online is counted", || (app.stat(&push_id)["arrivalUv"] == 200).then_some(()));
-    for phone in stubborn.into_iter().chain(others.into_iter().flatten()) {
-        assert_eq!(phone.of_push(&push_id).0.len(), 1);
-    }
 }
 
 #[test]

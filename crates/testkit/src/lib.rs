@@ -8,6 +8,7 @@
 
 mod app;
 mod certificate;
+mod disk;
 mod fleet;
 mod form;
 mod ports;
@@ -18,6 +19,7 @@ mod wait;
 
 pub use app::{App, Device, assert_refused};
 pub use certificate::Certificate;
+pub use disk::SmallDisk;
 pub use fleet::{Delivery, Ending, Fleet, Habit, Message, Phone, Receipt, State};
 pub use form::Form;
 pub use server::{Builder, Server};

@@ -163,8 +163,8 @@ impl Server {
     /// It fails.
     pub fn run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> String {
         let output = self.command(arguments).output().expect("the binary can be run");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{:?} {error}", output.status);
+        let [printed, error] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+        assert!(output.status.success(), "{:?} {printed}{error}", output.status);
         String::from_utf8(output.stdout).expect("it prints UTF-8")
     }
 
