@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::disk::{INCOMING_PREFIX, PackageWriter, Sorter};
-use crate::limits::{BadRows, Limits, TOKEN_CHARS};
+use crate::disk::{INCOMING_PREFIX, Sorter, write_package};
+use crate::limits::{BadRows, Limits};
 use crate::name::{FileName, Format};
 use crate::rows::{Bad, Checker, Layout, Observer, Text};
 use crate::summary::Summary;
@@ -52,7 +52,8 @@ impl Intake {
         observer: Option<Observer>,
     ) -> Result<Self, IntakeError> {
         let bad = Bad::new(dir, &limits, bad_rows, observer).map_err(IntakeError::io("create a temporary file"))?;
-        let checker = Checker::new(&limits, Sorter::new(dir, limits.sort_memory), bad);
+        let sorter = Sorter::new(dir, limits.sort_memory, 4 * usize::from(limits.row_chars_max));
+        let checker = Checker::new(&limits, sorter, bad);
         let mut intake = Self { dir: dir.to_owned(), limits, bytes: 0, format: Format::Txt, stage: Stage::Broken };
         intake.stage = match name.format() {
             None => Stage::Undecided(Vec::new(), checker),
@@ -176,17 +177,7 @@ impl Ready {
         if bad.count > 0 && (bad.rejected.is_none() || good == 0) {
             return Err(bad.refusal().into());
         }
-        let writing = "write the package";
-        let mut out = PackageWriter::create(dir).map_err(IntakeError::io(writing))?;
-        let (mut rows, mut not_tokens) = (0, 0);
-        sorter
-            .finish(|row| {
-                rows += 1;
-                not_tokens += u64::from(!is_token_long(row));
-                out.push(row)
-            })
-            .map_err(IntakeError::io(writing))?;
-        let (package, package_bytes) = out.finish().map_err(IntakeError::io(writing))?;
+        let written = write_package(dir, sorter.finish()).map_err(IntakeError::io("write the package"))?;
         let rejected = match bad.rejected {
             Some(rejected) if bad.count > 0 => {
                 Some(rejected.finish().map_err(IntakeError::io("write the rejected rows"))?)
@@ -195,17 +186,17 @@ impl Ready {
         };
         let summary = Summary {
             format,
-            rows,
-            duplicates: good - rows,
+            rows: written.rows,
+            duplicates: good - written.rows,
             blanks,
             bad_rows: bad.count,
             bad_first: bad.first,
-            not_tokens,
+            not_tokens: written.not_tokens,
             first_not_token,
             file_bytes,
-            package_bytes,
+            package_bytes: written.bytes,
         };
-        Ok(Self { package, rejected, summary })
+        Ok(Self { package: written.file, rejected, summary })
     }
 
     /// What was found.
@@ -271,15 +262,6 @@ pub fn sweep(dir: &Path) -> io::Result<usize> {
         }
     }
     Ok(removed)
-}
-
-fn is_token_long(row: &[u8]) -> bool {
-    match row.len() {
-        ..TOKEN_CHARS => false,
-        TOKEN_CHARS => row.is_ascii(),
-        // Every byte but those that continue a character begins one.
-        _ => row.iter().filter(|byte| **byte & 0xc0 != 0x80).count() == TOKEN_CHARS,
-    }
 }
 
 /// A rename is durable once the folder is synced.

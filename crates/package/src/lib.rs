@@ -4,7 +4,7 @@
 //! It knows nothing of HTTP, multipart, apps or databases; it blocks, and is called from threads that may block.
 //!
 //! ```text
-//! bytes ─ Intake ─ (zip: spooled, one entry expanded) ─ rows split and checked ─ sorted, merged ─ Ready ─ publish
+//! bytes ─ Intake ─ (zip: spooled, one entry expanded) ─ rows split and checked ─ parted, sorted ─ Ready ─ publish
 //!                                                                                                        Reader
 //! ```
 //!

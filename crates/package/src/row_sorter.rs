@@ -7,24 +7,31 @@ use std::path::Path;
 
 use crate::disk::Sorter;
 
+/// Bytes of a row, at most: rows are held in chunks of which each takes several.
+const ROW_BYTES_MAX: usize = 16 << 10;
+
 /// Any number of rows in, the distinct ones out in ascending order of their bytes. What exceeds its memory is in files
 /// that have no name and end with the process.
 pub struct RowSorter(Sorter);
 
 impl RowSorter {
-    /// Spills into `dir` what exceeds `memory` bytes.
+    /// Spills into `dir` what exceeds `memory` bytes, which are raised to 2 MiB when they are less.
     #[must_use]
     pub fn new(dir: &Path, memory: usize) -> Self {
-        Self(Sorter::new(dir, memory))
+        Self(Sorter::new(dir, memory, ROW_BYTES_MAX))
     }
 
-    /// Adds a row: UTF-8, not empty, without a line end.
+    /// Adds a row: UTF-8, not empty, without a line end or a NUL, of at most 16 KiB.
     ///
     /// # Errors
-    /// A full one of the two halves of the memory cannot be written to a file.
+    /// [`io::ErrorKind::InvalidInput`]: the row is none, and all others are kept. Else what exceeds the memory cannot be
+    /// written to a file.
     pub fn push(&mut self, row: &str) -> io::Result<()> {
-        debug_assert!(!row.is_empty() && !row.contains('\n'), "no row: {row:?}");
-        self.0.push(row.as_bytes())
+        let row = row.as_bytes();
+        if row.is_empty() || row.len() > ROW_BYTES_MAX || memchr::memchr2(0, b'\n', row).is_some() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a row that can be sorted"));
+        }
+        self.0.push(row)
     }
 
     /// Hands over every distinct row in order, until `each` fails.
@@ -32,7 +39,7 @@ impl RowSorter {
     /// # Errors
     /// Those of the files, and those of `each`.
     pub fn finish(self, each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        self.0.finish(each)
+        self.0.finish().each(each)
     }
 }
 
@@ -46,7 +53,7 @@ mod tests {
         for memory in [64 << 10, 64 << 20] {
             let mut sorter = RowSorter::new(dir.path(), memory);
             let mut rows: Vec<String> =
-                (0..5000u32).map(|n| format!("{:05}\t{}", n * 7919 % 4000, "张".repeat(20))).collect();
+                (0..60_000u32).map(|n| format!("{:05}\t{}", n * 7919 % 40_000, "张".repeat(20))).collect();
             for row in &rows {
                 sorter.push(row).unwrap();
             }
@@ -61,6 +68,26 @@ mod tests {
                 .unwrap();
             assert_eq!(sorted, rows);
         }
+    }
+
+    #[test]
+    fn what_is_no_row_is_refused_and_leaves_the_others() {
+        let mut sorter = RowSorter::new(&std::env::temp_dir(), 64 << 10);
+        let longest = "x".repeat(ROW_BYTES_MAX);
+        for row in ["", "a\0", "a\nb", &format!("{longest}x")] {
+            assert_eq!(sorter.push(row).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+        for row in [&longest, "12", "a"] {
+            sorter.push(row).unwrap();
+        }
+        let mut sorted = Vec::new();
+        sorter
+            .finish(|row| {
+                sorted.push(row.to_vec());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(sorted, [b"12", &b"a"[..], longest.as_bytes()]);
     }
 
     #[test]

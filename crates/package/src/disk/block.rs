@@ -1,11 +1,12 @@
-//! Block: some rows, one after another, packed and checksummed. Package files and the runs of a sort are made of blocks.
+//! Block: some rows, one after another, packed and checksummed. Package files are made of blocks.
 
-use std::io::{self, Read, Write};
+use std::io::Read;
 
 use lz4_flex::block::{compress_into, decompress_into, get_maximum_output_size};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::ReadError;
+use super::record::{Form, Record};
+use super::{ReadError, hex};
 
 pub(super) const BLOCK_HEADER_BYTES: usize = 24;
 
@@ -18,98 +19,135 @@ const STORED_AFTER_FAILURE: u32 = 15;
 
 const KIND_STORED: u32 = 0;
 const KIND_LZ4: u32 = 1;
+const KIND_HEX: u32 = 2;
 
-/// Packs rows into blocks and writes them to `out`.
-pub(super) struct BlockWriter<W> {
-    out: W,
-    raw: Vec<u8>,
+/// Packs rows into blocks.
+pub(super) struct BlockEncoder {
+    form: Form,
+    /// Of the block that is being filled: its rows, as they will be stored, or before they are compressed.
+    body: Vec<u8>,
+    /// Of its rows: how many, their lengths if they are hex, and the bytes of their text.
     rows_in_block: u32,
-    packed: Vec<u8>,
+    lengths: Vec<u8>,
+    raw_len: usize,
     store_next: u32,
-    rows: u64,
-    written: u64,
-    index: Vec<(u64, u64)>,
+    blocks: Blocks,
 }
 
-impl<W: Write> BlockWriter<W> {
-    /// `start` is the offset of the first block in its file.
-    pub(super) fn new(out: W, start: u64) -> Self {
+/// Blocks that are complete.
+#[derive(Default)]
+pub(super) struct Blocks {
+    pub(super) bytes: Vec<u8>,
+    pub(super) rows: u64,
+    /// Rows that do not have the length of a token.
+    pub(super) not_tokens: u64,
+    /// Of each block: where it starts in `bytes`, and how many rows are before it.
+    pub(super) index: Vec<(u64, u64)>,
+}
+
+impl BlockEncoder {
+    pub(super) fn new(form: Form) -> Self {
         Self {
-            out,
-            raw: Vec::with_capacity(BLOCK_BYTES + 1024),
+            form,
+            body: Vec::with_capacity(BLOCK_BYTES + 1024),
             rows_in_block: 0,
-            packed: Vec::new(),
+            lengths: Vec::new(),
+            raw_len: 0,
             store_next: 0,
-            rows: 0,
-            written: start,
-            index: Vec::new(),
+            blocks: Blocks::default(),
         }
     }
 
-    /// Appends a row, which holds no `'\n'`.
-    pub(super) fn push(&mut self, row: &[u8]) -> io::Result<()> {
-        if self.raw.len() + row.len() >= BLOCK_BYTES {
-            self.flush_block()?;
+    /// Appends a row of the encoder's form, which holds no `'\n'`.
+    pub(super) fn push(&mut self, record: &Record<'_>) {
+        if self.raw_len + record.len() >= BLOCK_BYTES {
+            self.end_block();
         }
-        self.raw.extend_from_slice(row);
-        self.raw.push(b'\n');
+        self.body.extend_from_slice(record.bytes());
+        match self.form {
+            // A packed row has at most 126 characters.
+            Form::Hex => self.lengths.push(record.len() as u8),
+            Form::Raw => self.body.push(b'\n'),
+        }
+        self.blocks.not_tokens += u64::from(!record.is_token_long(self.form));
         self.rows_in_block += 1;
-        Ok(())
+        self.raw_len += record.len() + 1;
     }
 
-    fn flush_block(&mut self) -> io::Result<()> {
+    /// Ends the last block. What is answered is complete in itself, and can be cleared.
+    pub(super) fn finish(&mut self) -> &mut Blocks {
+        self.end_block();
+        // What did not shrink here tells nothing of other rows, which may be encoded anywhere.
+        self.store_next = 0;
+        &mut self.blocks
+    }
+
+    fn end_block(&mut self) {
         if self.rows_in_block == 0 {
-            return Ok(());
+            return;
         }
-        let raw_len = self.raw.len();
-        let mut kind = KIND_STORED;
-        let mut stored_len = raw_len;
-        self.packed.resize(BLOCK_HEADER_BYTES + get_maximum_output_size(raw_len), 0);
-        if self.store_next > 0 {
-            self.store_next -= 1;
-        } else {
-            let packed = compress_into(&self.raw, &mut self.packed[BLOCK_HEADER_BYTES..]).map_err(io::Error::other)?;
-            if packed < raw_len - raw_len / 8 {
-                (kind, stored_len) = (KIND_LZ4, packed);
-            } else {
-                self.store_next = STORED_AFTER_FAILURE;
-            }
-        }
-        if kind == KIND_STORED {
-            self.packed[BLOCK_HEADER_BYTES..][..raw_len].copy_from_slice(&self.raw);
-        }
-        let (head, stored) = self.packed[..BLOCK_HEADER_BYTES + stored_len].split_at_mut(BLOCK_HEADER_BYTES);
+        let start = self.blocks.bytes.len();
+        self.blocks.bytes.resize(start + BLOCK_HEADER_BYTES, 0);
+        let kind = match self.form {
+            Form::Hex => self.hex_body(),
+            Form::Raw => self.raw_body(),
+        };
+        let (head, stored) = self.blocks.bytes[start..].split_at_mut(BLOCK_HEADER_BYTES);
         // A block is bounded by BLOCK_BYTES_MAX, so its lengths fit.
-        for (at, number) in [kind, self.rows_in_block, raw_len as u32, stored_len as u32].into_iter().enumerate() {
+        let numbers = [kind, self.rows_in_block, self.raw_len as u32, stored.len() as u32];
+        for (at, number) in numbers.into_iter().enumerate() {
             head[at * 4..][..4].copy_from_slice(&number.to_le_bytes());
         }
         let hash = xxh3_64_with_seed(stored, xxh3_64(&head[..16]));
         head[16..].copy_from_slice(&hash.to_le_bytes());
-        self.out.write_all(&self.packed[..BLOCK_HEADER_BYTES + stored_len])?;
 
-        self.index.push((self.written, self.rows));
-        self.written += (BLOCK_HEADER_BYTES + stored_len) as u64;
-        self.rows += u64::from(self.rows_in_block);
-        self.rows_in_block = 0;
-        self.raw.clear();
-        Ok(())
+        self.blocks.index.push((start as u64, self.blocks.rows));
+        self.blocks.rows += u64::from(std::mem::take(&mut self.rows_in_block));
+        self.raw_len = 0;
+        self.body.clear();
+        self.lengths.clear();
     }
 
-    /// Writes the last block.
-    pub(super) fn finish(mut self) -> io::Result<Blocks<W>> {
-        self.flush_block()?;
-        Ok(Blocks { out: self.out, rows: self.rows, end: self.written, index: self.index })
+    fn hex_body(&mut self) -> u32 {
+        let out = &mut self.blocks.bytes;
+        let length = self.lengths[0];
+        if self.lengths.iter().all(|other| *other == length) {
+            out.push(length);
+        } else {
+            out.push(0);
+            out.extend_from_slice(&self.lengths);
+        }
+        out.extend_from_slice(&self.body);
+        KIND_HEX
+    }
+
+    fn raw_body(&mut self) -> u32 {
+        let out = &mut self.blocks.bytes;
+        if self.store_next > 0 {
+            self.store_next -= 1;
+        } else {
+            let start = out.len();
+            out.resize(start + get_maximum_output_size(self.raw_len), 0);
+            // The output has room for the worst case, so this cannot fail.
+            let packed = compress_into(&self.body, &mut out[start..]).unwrap_or(usize::MAX);
+            if packed < self.raw_len - self.raw_len / 8 {
+                out.truncate(start + packed);
+                return KIND_LZ4;
+            }
+            out.truncate(start);
+            self.store_next = STORED_AFTER_FAILURE;
+        }
+        out.extend_from_slice(&self.body);
+        KIND_STORED
     }
 }
 
-/// Blocks that are written.
-pub(super) struct Blocks<W> {
-    pub(super) out: W,
-    pub(super) rows: u64,
-    /// Offset after the last block.
-    pub(super) end: u64,
-    /// Of each block: its offset and the number of its first row.
-    pub(super) index: Vec<(u64, u64)>,
+impl Blocks {
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.index.clear();
+        (self.rows, self.not_tokens) = (0, 0);
+    }
 }
 
 /// Reads blocks one after another.
@@ -151,6 +189,15 @@ impl<R: Read> BlockReader<R> {
                     return Err(damaged("a block does not expand"));
                 }
             }
+            KIND_HEX => {
+                raw.clear();
+                raw.resize(raw_len, b'\n');
+                if unpack_block(&self.stored, rows as usize, raw).is_none() {
+                    return Err(damaged("a block does not hold the rows it says"));
+                }
+                // Nothing but digits, letters and line ends comes out of it.
+                return Ok((rows, (BLOCK_HEADER_BYTES + stored_len) as u64));
+            }
             _ => return Err(damaged("a block is of an unknown kind")),
         }
         let ends = memchr::memchr_iter(b'\n', raw).count();
@@ -159,4 +206,29 @@ impl<R: Read> BlockReader<R> {
         }
         Ok((rows, (BLOCK_HEADER_BYTES + stored_len) as u64))
     }
+}
+
+/// Writes `rows` packed rows into `raw`, which is all line ends; `None` when they do not fill it exactly.
+fn unpack_block(stored: &[u8], rows: usize, raw: &mut [u8]) -> Option<()> {
+    let (length, body) = stored.split_first()?;
+    if *length > 0 {
+        let length = usize::from(*length);
+        let bytes = length.div_ceil(2);
+        if rows == 0 || raw.len() != rows * (length + 1) || body.len() != rows * bytes {
+            return None;
+        }
+        for (row, packed) in raw.chunks_exact_mut(length + 1).zip(body.chunks_exact(bytes)) {
+            hex::unpack(packed, &mut row[..length]);
+        }
+        return Some(());
+    }
+    let (lengths, mut body) = body.split_at_checked(rows)?;
+    let mut raw = raw;
+    for length in lengths {
+        let (packed, more) = body.split_at_checked(usize::from(*length).div_ceil(2))?;
+        let (row, rest) = raw.split_at_mut_checked(usize::from(*length) + 1)?;
+        hex::unpack(packed, &mut row[..usize::from(*length)]);
+        (body, raw) = (more, rest);
+    }
+    (rows > 0 && body.is_empty() && raw.is_empty()).then_some(())
 }

@@ -87,6 +87,10 @@ impl Checker {
     /// Judges a row that is all in memory.
     pub(super) fn row(&mut self, line: u64, raw: &[u8]) -> io::Result<()> {
         let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
+        if raw.len() >= self.min.into() && raw.len() <= self.max.into() && self.sorter.push_hex(raw)? {
+            self.kept(line, raw, raw.len() as u64);
+            return Ok(());
+        }
         // Nearly every row is of visible ASCII, where bytes are characters and there is nothing to trim.
         if raw.iter().fold(true, |plain, byte| plain & byte.is_ascii_graphic()) && !raw.is_empty() {
             return self.measured(line, raw, raw.len() as u64);
@@ -145,10 +149,14 @@ impl Checker {
         if chars > u64::from(self.max) {
             return self.bad.push(line, Reason::TooLong { chars, max: self.max }, row);
         }
+        self.kept(line, row, chars);
+        self.sorter.push(row)
+    }
+
+    fn kept(&mut self, line: u64, row: &[u8], chars: u64) {
         if chars != TOKEN_CHARS as u64 && self.first_not_token.is_none() {
             self.first_not_token = Some(NotToken { line, chars, excerpt: excerpt(row, EXCERPT_CHARS) });
         }
         self.good += 1;
-        self.sorter.push(row)
     }
 }

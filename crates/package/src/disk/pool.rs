@@ -1,0 +1,203 @@
+//! Pool: the memory of a sorter in chunks of one size, and the file for what it cannot hold.
+//!
+//! The file is anonymous, and vanishes with its last handle. What is read back from it leaves a gap: rows come back once,
+//! and the file lives no longer than the sorter.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+
+/// glibc maps what is larger than 32 MiB by itself and gives it back when it is freed; what is smaller it may keep, in
+/// every thread that allocated it. Pages that stay untouched cost nothing.
+const GIVEN_BACK: usize = 33 << 20;
+
+/// Set in the number of a chunk that is in the file.
+const SPILLED: u32 = 1 << 31;
+
+/// Chunks that hold records.
+#[derive(Default)]
+pub(super) struct Chain {
+    pieces: Vec<Piece>,
+    in_memory: usize,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Piece {
+    chunk: u32,
+    used: u32,
+}
+
+impl Piece {
+    /// The chunk's number in memory.
+    fn in_memory(&self) -> Option<usize> {
+        (self.chunk & SPILLED == 0).then_some(self.chunk as usize)
+    }
+}
+
+impl Chain {
+    /// Bytes of its records.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn chunks(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// How many of its chunks are in memory.
+    pub(super) fn in_memory(&self) -> usize {
+        self.in_memory
+    }
+
+    /// Adds a chunk that is in memory, `used` bytes of which hold records.
+    pub(super) fn push(&mut self, chunk: u32, used: usize) {
+        self.pieces.push(Piece { chunk, used: used as u32 });
+        self.in_memory += 1;
+        self.bytes += used as u64;
+    }
+
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.pieces.append(&mut other.pieces);
+        self.in_memory += other.in_memory;
+        self.bytes += other.bytes;
+    }
+
+    /// Splits off the first `chunks` chunks.
+    pub(super) fn split_front(&mut self, chunks: usize) -> Self {
+        let pieces: Vec<_> = self.pieces.drain(..chunks.min(self.pieces.len())).collect();
+        let bytes = pieces.iter().map(|piece| u64::from(piece.used)).sum();
+        let in_memory = pieces.iter().filter(|piece| piece.in_memory().is_some()).count();
+        self.bytes -= bytes;
+        self.in_memory -= in_memory;
+        Self { pieces, in_memory, bytes }
+    }
+}
+
+/// Chunks in memory, and in a file.
+pub(super) struct Pool {
+    dir: PathBuf,
+    chunk_bytes: usize,
+    chunks: usize,
+    memory: Vec<u8>,
+    /// Chunks that were given back, and from where on none was ever taken.
+    free: Vec<u32>,
+    untouched: usize,
+    file: Option<File>,
+    /// Chunks in the file.
+    spilled: u32,
+}
+
+impl Pool {
+    /// `chunks` of `chunk_bytes` each, no more than 4 GiB together; files go to `dir`.
+    pub(super) fn new(dir: PathBuf, chunk_bytes: usize, chunks: usize) -> Self {
+        Self { dir, chunk_bytes, chunks, memory: Vec::new(), free: Vec::new(), untouched: 0, file: None, spilled: 0 }
+    }
+
+    pub(super) fn chunk_bytes(&self) -> usize {
+        self.chunk_bytes
+    }
+
+    /// All chunks in memory, free or not.
+    pub(super) fn chunks(&self) -> usize {
+        self.chunks
+    }
+
+    /// Chunks that can be taken.
+    pub(super) fn free(&self) -> usize {
+        self.free.len() + self.chunks - self.untouched
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_spilled(&self) -> bool {
+        self.spilled > 0
+    }
+
+    /// A chunk in memory; `None` when all are taken.
+    pub(super) fn take(&mut self) -> Option<u32> {
+        if let Some(chunk) = self.free.pop() {
+            return Some(chunk);
+        }
+        if self.untouched == self.chunks {
+            return None;
+        }
+        if self.memory.is_empty() {
+            self.memory = vec![0; (self.chunks * self.chunk_bytes).max(GIVEN_BACK)];
+        }
+        self.untouched += 1;
+        Some(self.untouched as u32 - 1)
+    }
+
+    /// The memory of all chunks, one after another.
+    pub(super) fn memory(&mut self) -> &mut [u8] {
+        &mut self.memory
+    }
+
+    /// Writes a chain's chunks to the file, and frees their memory.
+    pub(super) fn spill(&mut self, chain: &mut Chain) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self.file.insert(tempfile::tempfile_in(&self.dir)?),
+        };
+        file.seek(SeekFrom::Start(u64::from(self.spilled) * self.chunk_bytes as u64))?;
+        for piece in &mut chain.pieces {
+            let Some(chunk) = piece.in_memory() else { continue };
+            if self.spilled == SPILLED - 1 {
+                return Err(io::Error::other("too many rows to sort"));
+            }
+            file.write_all(&self.memory[chunk * self.chunk_bytes..][..self.chunk_bytes])?;
+            self.free.push(piece.chunk);
+            piece.chunk = SPILLED | self.spilled;
+            self.spilled += 1;
+        }
+        chain.in_memory = 0;
+        Ok(())
+    }
+
+    /// Appends the records of a chain to `text`, and frees its memory.
+    pub(super) fn read(&mut self, chain: Chain, text: &mut Vec<u8>) -> io::Result<()> {
+        let mut pieces = &chain.pieces[..];
+        while let Some(first) = pieces.first() {
+            if let Some(chunk) = first.in_memory() {
+                text.extend_from_slice(&self.memory[chunk * self.chunk_bytes..][..first.used as usize]);
+                self.free.push(first.chunk);
+                pieces = &pieces[1..];
+            } else {
+                let run = pieces.iter().zip(first.chunk..).take_while(|(piece, chunk)| piece.chunk == *chunk).count();
+                self.read_back(&pieces[..run], text)?;
+                pieces = &pieces[run..];
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the records of chunks that lie in the file one after another.
+    fn read_back(&mut self, run: &[Piece], text: &mut Vec<u8>) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Err(io::Error::other("no row was spilled")) };
+        file.seek(SeekFrom::Start(u64::from(run[0].chunk & !SPILLED) * self.chunk_bytes as u64))?;
+        let mut end = text.len();
+        text.resize(end + run.len() * self.chunk_bytes, 0);
+        file.read_exact(&mut text[end..])?;
+        let mut from = end;
+        for piece in run {
+            text.copy_within(from..from + piece.used as usize, end);
+            from += self.chunk_bytes;
+            end += piece.used as usize;
+        }
+        text.truncate(end);
+        Ok(())
+    }
+
+    /// Appends the records of some chunks of a chain to `text`, at most `chunks` of them and spread evenly; the chain stays.
+    pub(super) fn sample(&mut self, chain: &Chain, chunks: usize, text: &mut Vec<u8>) -> io::Result<()> {
+        let step = chain.pieces.len().div_ceil(chunks.max(1)).max(1);
+        for piece in chain.pieces.iter().step_by(step) {
+            if let Some(chunk) = piece.in_memory() {
+                text.extend_from_slice(&self.memory[chunk * self.chunk_bytes..][..piece.used as usize]);
+            } else {
+                self.read_back(&[*piece], text)?;
+            }
+        }
+        Ok(())
+    }
+}
