@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use rawzip::{
     CompressionMethod, ErrorKind, FileReader, MAX_CENTRAL_DIRECTORY_RECORD_SIZE, ZipArchive, ZipArchiveEntryWayfinder,
@@ -17,6 +18,8 @@ use crate::{IntakeError, Refusal, ZipTrouble};
 
 /// Bytes read, and expanded, at a time.
 const STEP_BYTES: usize = 64 << 10;
+/// Steps that may be expanded and not yet taken.
+const STEPS_AHEAD: usize = 4;
 /// Junk after the archive may look like an end-of-archive record; so many of them are tried from the back.
 const END_RECORDS_TRIED: usize = 16;
 /// Entries that every file of Microsoft's office programs since 2007 has, and of LibreOffice's: which of them comes
@@ -56,10 +59,10 @@ pub(crate) fn expand<T>(
     let packed = BufReader::with_capacity(STEP_BYTES, found.reader());
     let target = open(entry.format);
     match entry.method {
-        CompressionMethod::STORE => pump(found.verifying_reader(packed), entry, expanded_max, target, write),
+        CompressionMethod::STORE => pump(found.verifying_reader(packed), &entry, expanded_max, target, write),
         CompressionMethod::DEFLATE => {
             let expanded = flate2::bufread::DeflateDecoder::new(packed);
-            pump(found.verifying_reader(expanded), entry, expanded_max, target, write)
+            pump(found.verifying_reader(expanded), &entry, expanded_max, target, write)
         }
         method => Err(refused(ZipTrouble::Method { entry: entry.name, method: method.as_u16() })),
     }
@@ -140,30 +143,62 @@ fn is_extra(path: &[u8]) -> bool {
     path.starts_with(b"__MACOSX/") || base.starts_with(b"._") || base == b".DS_Store"
 }
 
+/// Expands on a thread of its own, while this one takes what is there: each is about as much work as the other.
 fn pump<T>(
-    mut source: impl Read,
-    entry: Entry,
+    source: impl Read + Send,
+    entry: &Entry,
     expanded_max: u64,
     mut target: T,
     mut write: impl FnMut(&mut T, &[u8]) -> Result<(), IntakeError>,
 ) -> Result<T, IntakeError> {
-    let mut buffer = vec![0; STEP_BYTES];
+    let (full, steps) = mpsc::sync_channel(STEPS_AHEAD);
+    let (back, empty) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let inflate = std::thread::Builder::new()
+            .name("inflate".to_owned())
+            .spawn_scoped(scope, || inflate(source, entry, expanded_max, full, empty))
+            .map_err(IntakeError::io("start a thread"))?;
+        // Returning drops the receiver, which ends the other thread.
+        for (buffer, step) in steps {
+            write(&mut target, &buffer[..step]).map_err(|error| match error {
+                IntakeError::Refused(Refusal::ArchiveAsText) => {
+                    refused(ZipTrouble::Nested { entry: entry.name.clone() })
+                }
+                other => other,
+            })?;
+            // It may have ended already.
+            let _ = back.send(buffer);
+        }
+        let ended = inflate.join().map_err(|_| io::Error::other("the thread failed"));
+        ended.map_err(IntakeError::io("expand the archive"))??;
+        Ok(target)
+    })
+}
+
+/// Sends the expanded bytes in `full` until they end or nobody takes them; what `empty` gives back is used again.
+fn inflate(
+    mut source: impl Read,
+    entry: &Entry,
+    expanded_max: u64,
+    full: SyncSender<(Vec<u8>, usize)>,
+    empty: Receiver<Vec<u8>>,
+) -> Result<(), IntakeError> {
     let mut expanded = 0;
     loop {
-        let step = match source.read(&mut buffer) {
-            Ok(0) => return Ok(target),
-            Ok(step) => step,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(reading(error)),
+        let mut buffer = empty.try_recv().unwrap_or_else(|_| vec![0; STEP_BYTES]);
+        let step = loop {
+            match source.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read.map_err(reading)?,
+            }
         };
         expanded += step as u64;
         if expanded > expanded_max {
-            return Err(refused(ZipTrouble::TooLarge { entry: entry.name, limit: expanded_max }));
+            return Err(refused(ZipTrouble::TooLarge { entry: entry.name.clone(), limit: expanded_max }));
         }
-        write(&mut target, &buffer[..step]).map_err(|error| match error {
-            IntakeError::Refused(Refusal::ArchiveAsText) => refused(ZipTrouble::Nested { entry: entry.name.clone() }),
-            other => other,
-        })?;
+        if step == 0 || full.send((buffer, step)).is_err() {
+            return Ok(());
+        }
     }
 }
 

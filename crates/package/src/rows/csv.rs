@@ -45,7 +45,7 @@ impl Csv {
     pub(super) fn write(&mut self, mut bytes: &[u8], checker: &mut Checker) -> Result<(), IntakeError> {
         while let Some(first) = bytes.first() {
             let used = match self.state {
-                State::Start => match self.plain_line(bytes, checker)? {
+                State::Start => match self.plain_lines(bytes, checker)? {
                     0 => self.start(*first),
                     used => used,
                 },
@@ -70,14 +70,32 @@ impl Csv {
         Ok(())
     }
 
-    /// Takes a whole line that needs no second look: all of it is here, without a quote or a comma.
-    fn plain_line(&mut self, bytes: &[u8], checker: &mut Checker) -> Result<usize, IntakeError> {
-        let Some(end) = memchr::memchr3(b'\n', b'"', b',', bytes).filter(|at| bytes[*at] == b'\n') else {
-            return Ok(0);
-        };
-        checker.row(self.line, &bytes[..end]).map_err(IntakeError::io("write sorted rows"))?;
+    /// Takes whole lines that need no second look: without a quote or a comma, or with quotes around and none inside.
+    /// Answers how many bytes that are.
+    fn plain_lines(&mut self, bytes: &[u8], checker: &mut Checker) -> Result<usize, IntakeError> {
+        let mut start = 0;
+        loop {
+            let before = start;
+            let rest = &bytes[before..];
+            if let Some((value, used)) = quoted_line(rest) {
+                self.plain_line(value, checker)?;
+                start += used;
+                continue;
+            }
+            for end in memchr::memchr3_iter(b'\n', b'"', b',', rest).take_while(|at| rest[*at] == b'\n') {
+                self.plain_line(&rest[start - before..end], checker)?;
+                start = before + end + 1;
+            }
+            if start == before {
+                return Ok(start);
+            }
+        }
+    }
+
+    fn plain_line(&mut self, value: &[u8], checker: &mut Checker) -> Result<(), IntakeError> {
+        checker.row(self.line, value).map_err(IntakeError::io("write sorted rows"))?;
         self.next_line();
-        Ok(end + 1)
+        Ok(())
     }
 
     fn next_line(&mut self) {
@@ -154,5 +172,16 @@ impl Csv {
             State::Start => Ok(()),
             _ => self.record(checker).map_err(IntakeError::io("write sorted rows")),
         }
+    }
+}
+
+/// The value of the line that `bytes` begins with, and the bytes of the line, when it is all in quotes and has no others.
+fn quoted_line(bytes: &[u8]) -> Option<(&[u8], usize)> {
+    let (b'"', rest) = bytes.split_first()? else { return None };
+    let end = memchr::memchr2(b'"', b'\n', rest)?;
+    match rest[end..] {
+        [b'"', b'\n', ..] => Some((&rest[..end], end + 3)),
+        [b'"', b'\r', b'\n', ..] => Some((&rest[..end], end + 4)),
+        _ => None,
     }
 }
