@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{FakeDesk, TestHub, batch, hub, token};
+use common::{FakeDesk, TestHub, hub, payload, token};
 use pigeonloft_channels::xg::{AckSet, Handed, Limits, ReceiptEvent, Tracker};
 use pigeonloft_model::{DeviceId, PushId};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -61,7 +61,7 @@ async fn send_when_online(hub: &TestHub, push: i64) -> Vec<usize> {
     let far = i64::from(u32::MAX);
     loop {
         let tracker = Tracker::new(1);
-        if hub.send(PushId(push), &batch([7], push), far, &tracker) == [Handed::Accepted] {
+        if hub.send(&payload(push), &[DeviceId(7)], far, &tracker) == [Handed::Accepted] {
             tracker.wait(deadline).await;
             let acked = tracker.close_with(|set: &AckSet| set.iter().collect());
             hub.settled(DeviceId(7), PushId(push));
@@ -73,7 +73,7 @@ async fn send_when_online(hub: &TestHub, push: i64) -> Vec<usize> {
 }
 
 fn text(push: i64) -> String {
-    String::from_utf8(common::payload(PushId(push)).to_vec()).expect("UTF-8")
+    String::from_utf8(common::content(PushId(push), DeviceId(7)).to_vec()).expect("UTF-8")
 }
 
 async fn mosquitto_receives_what_waits_and_what_comes(version: &str) {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use common::{Device, NEVER, batch, payload, subscribe_packet};
+use common::{Device, NEVER, content, payload, subscribe_packet};
 use mqtt_proto::{Protocol, v5};
 use pigeonloft_channels::xg::{AckSet, Desk, Handed, Hub, Limits, Login, Outgoing, Refused, Tracker, Unavailable};
 use pigeonloft_model::{DeviceId, PushId, ReceiptEvent};
@@ -63,7 +63,9 @@ impl Desk for SlowDesk {
         let book = self.book.lock().expect("no panic");
         let waiting = book.inbox.range((device, PushId(0))..=(device, PushId(i64::MAX)));
         let waiting = waiting.filter(|(_, push)| !except.contains(push)).take(limit);
-        Ok(waiting.map(|(_, push)| Outgoing { push: *push, payload: payload(*push), expires_at: NEVER }).collect())
+        Ok(waiting
+            .map(|(_, push)| Outgoing { push: *push, payload: content(*push, device), expires_at: NEVER })
+            .collect())
     }
 
     fn arrived(&self, device: DeviceId, push: PushId) {
@@ -181,14 +183,14 @@ async fn live(hub: Arc<Hub<Arc<SlowDesk>>>, device: i64, mut done: watch::Receiv
 
 /// Sends one push to all devices, as a dispatcher would.
 async fn dispatch(hub: Arc<Hub<Arc<SlowDesk>>>, desk: Arc<SlowDesk>, push: i64) {
-    let batch = batch(1..=DEVICES, push);
+    let batch: Vec<_> = (1..=DEVICES).map(DeviceId).collect();
     let tracker = Tracker::new(batch.len());
-    let handed = hub.send(PushId(push), &batch, NEVER, &tracker);
+    let handed = hub.send(&payload(push), &batch, NEVER, &tracker);
     tracker.wait(Instant::now() + Duration::from_millis(5 * (push as u64 % 5))).await;
     tracker.close_with(|set: &AckSet| {
         let (acked, rest): (Vec<_>, Vec<_>) = (0..batch.len()).partition(|index| set.contains(*index));
         assert!(acked.iter().all(|index| handed[*index] == Handed::Accepted));
-        let devices = |indices: Vec<usize>| indices.into_iter().map(|index| batch[index].0).collect();
+        let devices = |indices: Vec<usize>| indices.into_iter().map(|index| batch[index]).collect();
         let record = Job::Record { push: PushId(push), acked: devices(acked), rest: devices(rest) };
         desk.jobs.send(record).expect("the writer runs");
     });

@@ -5,10 +5,11 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Device, LONG, NEVER, batch, connect, hub, logged_in, online, subscribe_packet};
+use common::{Device, LONG, NEVER, connect, hub, logged_in, online, payload, subscribe_packet};
 use mqtt_proto::v5::{ConnectReasonCode, DisconnectReasonCode, Packet};
 use mqtt_proto::{Pid, Protocol, TopicFilter, v5};
 use pigeonloft_channels::xg::{AckSet, Handed, Limits, ReceiptEvent, Tracker};
+use pigeonloft_model::payload::Payload;
 use pigeonloft_model::{DeviceId, PushId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
@@ -44,7 +45,7 @@ async fn what_waits_is_sent_oldest_first_and_what_comes_follows() {
         }
         desk.until("three are acknowledged", |book| book.arrived.len() == 3).await;
         let tracker = Tracker::new(1);
-        assert_eq!(hub.send(PushId(4), &batch([7], 4), NEVER, &tracker), [Handed::Accepted]);
+        assert_eq!(hub.send(&payload(4), &[DeviceId(7)], NEVER, &tracker), [Handed::Accepted]);
         let (pid, received) = phone.expect_push().await;
         assert_eq!(received, 4);
         phone.ack(pid).await;
@@ -60,7 +61,7 @@ async fn a_device_is_offline_until_it_subscribes_and_after_it_unsubscribes() {
     for version in VERSIONS {
         let (hub, desk) = hub(Limits::default());
         let tracker = Tracker::new(1);
-        let offered = || hub.send(PushId(1), &batch([7], 1), NEVER, &tracker);
+        let offered = || hub.send(&payload(1), &[DeviceId(7)], NEVER, &tracker);
         assert_eq!(offered(), [Handed::Offline]);
         let (mut phone, _served) = logged_in(&hub, 7, version).await;
         assert_eq!((offered(), hub.is_online(DeviceId(7)), hub.connected()), (vec![Handed::Offline], false, 1));
@@ -84,7 +85,7 @@ async fn an_acknowledgement_after_the_tracker_closed_goes_to_the_desk() {
     let (hub, desk) = hub(Limits::default());
     let (mut phone, _served) = online(&hub, 7, Protocol::V500).await;
     let tracker = Tracker::new(1);
-    assert_eq!(hub.send(PushId(1), &batch([7], 1), NEVER, &tracker), [Handed::Accepted]);
+    assert_eq!(hub.send(&payload(1), &[DeviceId(7)], NEVER, &tracker), [Handed::Accepted]);
     let (pid, _) = phone.expect_push().await;
     // The sender waits no longer, and puts the message into the inbox.
     tracker.wait(Instant::now() + Duration::from_millis(50)).await;
@@ -134,14 +135,14 @@ async fn a_lost_connection_gives_its_live_messages_up_at_once() {
     let (hub, desk) = hub(Limits::default());
     let (mut phone, served) = online(&hub, 7, Protocol::V311).await;
     let tracker = Tracker::new(1);
-    hub.send(PushId(1), &batch([7], 1), NEVER, &tracker);
+    hub.send(&payload(1), &[DeviceId(7)], NEVER, &tracker);
     phone.expect_push().await;
     drop(phone);
     let begun = Instant::now();
     tracker.wait(begun + LONG).await;
     assert_eq!(begun.elapsed(), Duration::ZERO);
     served.await.unwrap();
-    assert_eq!(hub.send(PushId(2), &batch([7], 2), NEVER, &Tracker::new(1)), [Handed::Offline]);
+    assert_eq!(hub.send(&payload(2), &[DeviceId(7)], NEVER, &Tracker::new(1)), [Handed::Offline]);
     assert_eq!(desk.book().calls.last(), Some(&("closed", DeviceId(7))));
 }
 
@@ -153,7 +154,7 @@ async fn a_device_that_acknowledges_nothing_delays_itself_alone() {
     let mut busy = Vec::new();
     for push in 1..=100 {
         let tracker = Tracker::new(2);
-        let handed = hub.send(PushId(push), &batch([1, 2], push), NEVER, &tracker);
+        let handed = hub.send(&payload(push), &[DeviceId(1), DeviceId(2)], NEVER, &tracker);
         assert_eq!(handed[1], Handed::Accepted);
         let (pid, _) = quick.expect_push().await;
         quick.ack(pid).await;
@@ -194,7 +195,7 @@ async fn a_session_waits_for_acknowledgements_to_be_settled_and_never_sends_them
     phone.expect_silence().await;
     hub.wake(PushId(9), &[DeviceId(7)]);
     phone.expect_silence().await;
-    assert_eq!(hub.send(PushId(99), &batch([7], 99), NEVER, &Tracker::new(1)), [Handed::Busy]);
+    assert_eq!(hub.send(&payload(99), &[DeviceId(7)], NEVER, &Tracker::new(1)), [Handed::Busy]);
     for push in 1..=8 {
         desk.book().inbox.remove(&(DeviceId(7), PushId(push)));
         hub.settled(DeviceId(7), PushId(push));
@@ -366,8 +367,8 @@ async fn a_device_that_does_not_read_is_closed_and_costs_a_bounded_buffer() {
     let begun = Instant::now();
     let mut accepted = 0;
     for push in 1..=1000 {
-        let message = vec![(DeviceId(7), vec![b'x'; 500].into())];
-        match hub.send(PushId(push), &message, NEVER, &Tracker::new(1))[..] {
+        let long = format!(r#"{{"push_id":"{push}","title":"{}"}}"#, "x".repeat(480));
+        match hub.send(&Payload::from_stored(long).unwrap(), &[DeviceId(7)], NEVER, &Tracker::new(1))[..] {
             [Handed::Accepted] => accepted += 1,
             _ => desk.put(7, push),
         }
@@ -498,7 +499,7 @@ async fn a_task_that_is_cancelled_leaves_nothing_behind() {
     let (hub, desk) = hub(Limits::default());
     let (mut phone, served) = online(&hub, 7, Protocol::V500).await;
     let tracker = Tracker::new(1);
-    hub.send(PushId(1), &batch([7], 1), NEVER, &tracker);
+    hub.send(&payload(1), &[DeviceId(7)], NEVER, &tracker);
     phone.expect_push().await;
     served.abort();
     assert!(served.await.unwrap_err().is_cancelled());

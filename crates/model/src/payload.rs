@@ -24,6 +24,26 @@ pub struct Payload {
     common: String,
 }
 
+/// What the JSON for one device begins with.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    bytes: [u8; Self::LONGEST],
+    length: usize,
+}
+
+impl Head {
+    /// 20 characters hold any `i64`.
+    const LONGEST: usize = r#"{"msg_id":"-","#.len() + 40;
+}
+
+impl std::ops::Deref for Head {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
 /// A text that is no stored [`Payload`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a stored payload: it does not begin with the push_id")]
@@ -69,12 +89,25 @@ impl Payload {
     /// The JSON for one device. One allocation of its exact size.
     #[must_use]
     pub fn for_device(&self, device: DeviceId) -> Vec<u8> {
+        [&*self.head(device), self.tail().as_bytes()].concat()
+    }
+
+    /// The bytes [`Payload::for_device`] begins with, which no other device's have. They take no allocation.
+    #[must_use]
+    pub fn head(&self, device: DeviceId) -> Head {
         let id = MessageId { push: self.push, device };
-        // 20 characters hold any `i64`.
-        let mut json = Vec::with_capacity(self.common.len() + r#"{"msg_id":"-","#.len() + 40);
-        // Writing to memory does not fail.
-        let _ = write!(json, r#"{{"msg_id":"{id}",{}"#, &self.common[1..]);
-        json
+        let mut head = Head { bytes: [0; Head::LONGEST], length: 0 };
+        let mut free = &mut head.bytes[..];
+        // The longest fits.
+        let _ = write!(free, r#"{{"msg_id":"{id}","#);
+        head.length = Head::LONGEST - free.len();
+        head
+    }
+
+    /// What follows the [`Payload::head`], the same for all devices.
+    #[must_use]
+    pub fn tail(&self) -> &str {
+        &self.common[1..]
     }
 
     /// What the store keeps: one JSON object, everything but `msg_id`.

@@ -3,26 +3,26 @@
 //! A session sits in a slot, behind a lock that is held for the length of a memory copy and never across a wait. The
 //! task of its connection owns the socket; everybody else (senders, the store's writer, a newer connection) reaches
 //! the session through the slot and wakes the task. So handing a message to 10,000 sessions writes into 10,000
-//! buffers and waits for nobody.
+//! buffers and waits for nobody. Who needs a shard and a slot locks them in that order.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
-use bytes::Bytes;
+use pigeonloft_model::payload::Payload;
 use pigeonloft_model::{DeviceId, PushId};
+use rustc_hash::FxHashMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::connection;
-use super::desk::{Desk, Outgoing};
+use super::desk::Desk;
 use super::limits::{Limits, Stats, count, discount};
 use super::lock;
-use super::session::{End, Offer, Session};
+use super::session::{End, Live, Offer, Session};
 use super::tracker::Tracker;
 
 /// Slots are spread over this many maps, so that senders and connecting devices seldom meet at one lock.
@@ -39,13 +39,16 @@ pub enum Handed {
     Busy,
 }
 
+/// The ids are this server's own: nobody can choose them to collide.
+type Shard = FxHashMap<DeviceId, Arc<Slot>>;
+
 /// Who is connected. One for the program; connections are given to [`Hub::serve`].
 #[derive(Debug)]
 pub struct Hub<D> {
     pub(super) desk: D,
     pub(super) limits: Limits,
     pub(super) stats: Stats,
-    shards: Vec<Mutex<HashMap<DeviceId, Arc<Slot>>>>,
+    shards: Vec<Mutex<Shard>>,
     pub(super) draining: watch::Sender<bool>,
     /// Changes whenever a connection ends.
     ended: watch::Sender<()>,
@@ -85,6 +88,12 @@ impl Inner {
         }
     }
 
+    fn unpark_to_ask(&self) {
+        if self.session.wants_to_ask() {
+            self.unpark();
+        }
+    }
+
     fn call(&mut self, end: End) {
         self.called.get_or_insert(end);
         self.unpark();
@@ -117,7 +126,7 @@ impl<D: Desk> Hub<D> {
 
     /// Would [`Hub::send`] reach the device: is a session of it open and subscribed?
     pub fn is_online(&self, device: DeviceId) -> bool {
-        self.slot(device).is_some_and(|slot| lock(&slot.inner).session.is_subscribed())
+        self.with(device, |inner| inner.session.is_subscribed()).unwrap_or(false)
     }
 
     /// How many sessions are open.
@@ -125,45 +134,48 @@ impl<D: Desk> Hub<D> {
         usize::try_from(self.stats.connected.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
     }
 
-    /// Hands a batch of one push to the sessions of its devices; the answers stand in the order of the batch.
-    /// `expires_at`: unix seconds. Writes into memory only: it neither blocks nor waits.
+    /// Hands the message of a push to the sessions of a batch of devices; the answers stand in the order of the batch.
+    /// `expires_at`: unix seconds. Writes into memory only: it neither blocks nor waits. A device without a session
+    /// costs a look-up.
     ///
     /// `tracker` must have been made for this batch. Whatever it reports acknowledged the sender records as arrived,
     /// then calls [`Hub::settled`]; everything else it puts into inboxes, then calls [`Hub::wake`].
     pub fn send(
         &self,
-        push: PushId,
-        batch: &[(DeviceId, Bytes)],
+        payload: &Payload,
+        devices: &[DeviceId],
         expires_at: i64,
         tracker: &Arc<Tracker>,
     ) -> Vec<Handed> {
         let now = self.desk.now();
+        let push = payload.push();
+        let tail = payload.tail().as_bytes();
         let mut published = 0;
-        let hand = |(index, (device, payload)): (usize, &(DeviceId, Bytes))| {
-            let Some(slot) = self.slot(*device) else { return Handed::Offline };
-            let message = Outgoing { push, payload: payload.clone(), expires_at };
-            let mut inner = lock(&slot.inner);
-            let offer = inner.session.offer(&message, now, || tracker.ticket(index));
-            if let Offer::Sent = offer {
-                inner.unpark();
-            }
-            drop(inner);
+        let hand = |(index, device): (usize, &DeviceId)| {
+            let offer = self.with(*device, |inner| {
+                let message = Live { push, payload: [&payload.head(*device), tail], expires_at };
+                let offer = inner.session.offer(&message, now, || tracker.ticket(index));
+                if let Offer::Sent = offer {
+                    inner.unpark();
+                }
+                offer
+            });
             match offer {
-                Offer::Sent => {
+                Some(Offer::Sent) => {
                     published += 1;
                     Handed::Accepted
                 }
-                Offer::Known(ticket) => {
+                Some(Offer::Known(ticket)) => {
                     if !ticket.acknowledge() {
                         self.desk.arrived(*device, push);
                     }
                     Handed::Accepted
                 }
-                Offer::Offline => Handed::Offline,
-                Offer::Busy => Handed::Busy,
+                Some(Offer::Offline) | None => Handed::Offline,
+                Some(Offer::Busy) => Handed::Busy,
             }
         };
-        let handed = batch.iter().enumerate().map(hand).collect();
+        let handed = devices.iter().enumerate().map(hand).collect();
         count(&self.stats.published, published);
         handed
     }
@@ -172,15 +184,12 @@ impl<D: Desk> Hub<D> {
     /// message in flight would find nothing new, and is left alone.
     pub fn wake(&self, push: PushId, devices: &[DeviceId]) {
         for device in devices {
-            let Some(slot) = self.slot(*device) else { continue };
-            let mut inner = lock(&slot.inner);
-            if inner.session.knows(push) {
-                continue;
-            }
-            inner.session.wake();
-            if inner.session.wants_to_ask() {
-                inner.unpark();
-            }
+            self.with(*device, |inner| {
+                if !inner.session.knows(push) {
+                    inner.session.wake();
+                    inner.unpark_to_ask();
+                }
+            });
         }
     }
 
@@ -188,19 +197,15 @@ impl<D: Desk> Hub<D> {
     /// called for every acknowledgement a tracker or [`Desk::arrived`] told of; a session that waits for too many of
     /// them sends nothing.
     pub fn settled(&self, device: DeviceId, push: PushId) {
-        let Some(slot) = self.slot(device) else { return };
-        let mut inner = lock(&slot.inner);
-        inner.session.settled(push);
-        if inner.session.wants_to_ask() {
-            inner.unpark();
-        }
+        self.with(device, |inner| {
+            inner.session.settled(push);
+            inner.unpark_to_ask();
+        });
     }
 
     /// Ends the session of a device that was deleted. Returns at once.
     pub fn disconnect(&self, device: DeviceId) {
-        if let Some(slot) = self.slot(device) {
-            lock(&slot.inner).call(End::Removed);
-        }
+        self.with(device, |inner| inner.call(End::Removed));
     }
 
     /// Serves one connection until it ends, however long that takes. `stream` carries MQTT and nothing else: TLS and
@@ -231,13 +236,17 @@ impl<D: Desk> Hub<D> {
         }
     }
 
-    fn shard(&self, device: DeviceId) -> &Mutex<HashMap<DeviceId, Arc<Slot>>> {
+    fn shard(&self, device: DeviceId) -> &Mutex<Shard> {
         // Ids are issued one after another, so that their last digits are spread evenly.
         &self.shards[device.0.rem_euclid(SHARDS as i64) as usize]
     }
 
-    fn slot(&self, device: DeviceId) -> Option<Arc<Slot>> {
-        lock(self.shard(device)).get(&device).cloned()
+    /// Does something with the device's session, if it has one: briefly, for its shard is locked meanwhile, too.
+    fn with<T>(&self, device: DeviceId, work: impl FnOnce(&mut Inner) -> T) -> Option<T> {
+        let shard = lock(self.shard(device));
+        let slot = shard.get(&device)?;
+        let mut inner = lock(&slot.inner);
+        Some(work(&mut inner))
     }
 
     /// Puts a session into the place of its device, and calls an older one off. The receiver, if any, resolves when

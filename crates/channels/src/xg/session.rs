@@ -12,9 +12,9 @@ mod end;
 mod greeting;
 mod packets;
 
-use bytes::Bytes;
 use mqtt_proto::Pid;
 use pigeonloft_model::PushId;
+use smallvec::SmallVec;
 
 use super::codec::{self, Version};
 use super::desk::Outgoing;
@@ -35,8 +35,9 @@ pub struct Session {
     max_unwritten: usize,
     subscribed: bool,
     next_id: Pid,
-    in_flight: Vec<InFlight>,
-    held: Vec<(PushId, Held)>,
+    /// One is nearly always all there is.
+    in_flight: SmallVec<[InFlight; 1]>,
+    held: SmallVec<[(PushId, Held); 1]>,
     /// There may be something in the inbox that was not asked for yet.
     look: bool,
     /// The inbox is being read, and this many messages may come of it.
@@ -52,6 +53,25 @@ struct InFlight {
     push: PushId,
     /// Of a live message, whose sender may still be waiting.
     ticket: Option<Ticket>,
+}
+
+/// A message to be sent now.
+#[derive(Debug, Clone, Copy)]
+pub struct Live<'a> {
+    /// The push it is of.
+    pub push: PushId,
+    /// The payload: both pieces, one after the other.
+    pub payload: [&'a [u8]; 2],
+    /// When it is no longer to be sent, unix seconds.
+    pub expires_at: i64,
+}
+
+impl Outgoing {
+    /// The same, to be sent now.
+    #[must_use]
+    pub fn live(&self) -> Live<'_> {
+        Live { push: self.push, payload: [&self.payload, &[]], expires_at: self.expires_at }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +115,8 @@ impl Session {
             max_unwritten: limits.max_unwritten,
             subscribed: false,
             next_id: Pid::default(),
-            in_flight: Vec::new(),
-            held: Vec::new(),
+            in_flight: SmallVec::new(),
+            held: SmallVec::new(),
             look: false,
             looking: None,
             out: Vec::new(),
@@ -144,7 +164,7 @@ impl Session {
     }
 
     /// A live message. `ticket` is called only if the session takes the message.
-    pub fn offer(&mut self, message: &Outgoing, now: i64, ticket: impl FnOnce() -> Ticket) -> Offer {
+    pub fn offer(&mut self, message: &Live<'_>, now: i64, ticket: impl FnOnce() -> Ticket) -> Offer {
         match self.held.iter().find(|(push, _)| *push == message.push) {
             Some((_, Held::Acknowledged)) => return Offer::Known(ticket()),
             Some((_, Held::PassedOver)) => return Offer::Busy,
@@ -161,7 +181,7 @@ impl Session {
         if self.is_behind() || self.room() == 0 || message.expires_at <= now {
             return Offer::Busy;
         }
-        match self.send(message.push, &message.payload, message.expires_at, now) {
+        match self.send(message, now) {
             Ok(id) => {
                 self.in_flight.push(InFlight { id, push: message.push, ticket: Some(ticket()) });
                 Offer::Sent
@@ -170,13 +190,8 @@ impl Session {
         }
     }
 
-    fn send(
-        &mut self,
-        push: PushId,
-        payload: &Bytes,
-        expires_at: i64,
-        now: i64,
-    ) -> Result<Pid, codec::TooLargeForDevice> {
+    fn send(&mut self, message: &Live<'_>, now: i64) -> Result<Pid, codec::TooLargeForDevice> {
+        let Live { push, payload, expires_at } = *message;
         let expires_in = u32::try_from(expires_at.saturating_sub(now)).unwrap_or(u32::MAX);
         let id = self.free_id();
         codec::publish(&mut self.out, self.version, id, payload, expires_in, self.max_packet).inspect_err(|error| {
@@ -218,7 +233,7 @@ impl Session {
     pub fn settled(&mut self, push: PushId) {
         self.held.retain(|(held, _)| *held != push);
         if self.held.is_empty() {
-            self.held = Vec::new();
+            self.held = SmallVec::new();
         }
     }
 
@@ -266,11 +281,7 @@ impl Session {
             if self.knows(message.push) {
                 continue;
             }
-            let id = if message.expires_at <= now {
-                None
-            } else {
-                self.send(message.push, &message.payload, message.expires_at, now).ok()
-            };
+            let id = if message.expires_at <= now { None } else { self.send(&message.live(), now).ok() };
             match id {
                 Some(id) => {
                     self.in_flight.push(InFlight { id, push: message.push, ticket: None });
@@ -292,8 +303,8 @@ impl Session {
     /// where the protocol has one for `end`.
     pub fn end(&mut self, end: &End) {
         self.subscribed = false;
-        self.in_flight = Vec::new();
-        self.held = Vec::new();
+        self.in_flight = SmallVec::new();
+        self.held = SmallVec::new();
         if let Some(reason) = end.reason() {
             codec::disconnect(&mut self.out, self.version, reason);
         }

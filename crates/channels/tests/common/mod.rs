@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mqtt_proto::{Pid, PollHeader, Protocol, QoS, QosPid, TopicFilter, TopicName, v3, v5};
 use pigeonloft_channels::xg::{Desk, Hub, Limits, Login, Outgoing, ReceiptEvent, Refused, Unavailable};
+use pigeonloft_model::payload::Payload;
 use pigeonloft_model::{DeviceId, PushId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::sync::{Semaphore, watch};
@@ -68,7 +69,7 @@ impl FakeDesk {
 
     pub fn put_until(&self, device: i64, push: i64, expires_at: i64) {
         let (device, push) = (DeviceId(device), PushId(push));
-        self.book().inbox.insert((device, push), Outgoing { push, payload: payload(push), expires_at });
+        self.book().inbox.insert((device, push), Outgoing { push, payload: content(push, device), expires_at });
     }
 
     /// Waits for a state of the book.
@@ -160,18 +161,26 @@ pub fn hub(limits: Limits) -> (TestHub, Arc<FakeDesk>) {
     (hub, desk)
 }
 
-pub fn payload(push: PushId) -> Bytes {
-    Bytes::from(format!(r#"{{"push_id":"{push}","title":"信鸽"}}"#))
+/// The payload of a push of these tests.
+pub fn payload(push: i64) -> Payload {
+    Payload::from_stored(format!(r#"{{"push_id":"{push}","title":"信鸽"}}"#)).unwrap()
+}
+
+/// What of it a device is sent.
+pub fn content(push: PushId, device: DeviceId) -> Bytes {
+    payload(push.0).for_device(device).into()
 }
 
 /// The push of a message of these tests.
 pub fn push_of(publish: &v5::Publish) -> i64 {
-    let text = std::str::from_utf8(&publish.payload).unwrap();
-    text.split('"').nth(3).unwrap().parse().unwrap()
+    message_of(publish).0.0
 }
 
-pub fn batch(devices: impl IntoIterator<Item = i64>, push: i64) -> Vec<(DeviceId, Bytes)> {
-    devices.into_iter().map(|device| (DeviceId(device), payload(PushId(push)))).collect()
+/// The push of a message of these tests, and the device it is for.
+fn message_of(publish: &v5::Publish) -> (PushId, DeviceId) {
+    let text = std::str::from_utf8(&publish.payload).unwrap();
+    let (push, device) = text.split('"').nth(3).unwrap().split_once('-').unwrap();
+    (push.parse().unwrap(), device.parse().unwrap())
 }
 
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
@@ -235,9 +244,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Device<S> {
     pub async fn expect_push(&mut self) -> (Pid, i64) {
         let (pid, publish) = self.expect_publish().await;
         assert_eq!(&*publish.topic_name, "push");
-        let push = push_of(&publish);
-        assert_eq!(publish.payload, payload(PushId(push)));
-        (pid, push)
+        let (push, device) = message_of(&publish);
+        assert_eq!(publish.payload, content(push, device));
+        (pid, push.0)
     }
 
     pub async fn ack(&mut self, pid: Pid) {

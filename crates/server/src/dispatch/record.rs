@@ -72,12 +72,12 @@ impl<'a> Records<'a> {
     /// The database is closed.
     pub(super) async fn add(&mut self, sent: Sent) -> Result<(), pigeonloft_store::Error> {
         let begun = Instant::now();
-        let Sent { piece, mut outcomes, handed, tracker } = sent;
+        let Sent { piece, mut outcomes, tracker } = sent;
         let permit = self.loft.store.permit().await?;
         // From here on acknowledgements go to the recorder, whose writes are queued behind this one.
         let queued = tracker.close_with(|acked| {
             for place in acked.iter() {
-                outcomes[handed[place]] = Outcome::Arrived;
+                outcomes[place] = Outcome::Arrived;
             }
             let recipients = piece.devices.iter().zip(&outcomes);
             let batch = Arc::new(Batch {

@@ -5,12 +5,11 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use pigeonloft_channels::xg::{Handed, Tracker};
 use pigeonloft_model::payload::Payload;
-use pigeonloft_model::{Channel, DeviceId, Expire, Outcome, Push, PushId};
+use pigeonloft_model::{Channel, Expire, Outcome, Push, PushId};
 use pigeonloft_package::ReadError;
 use pigeonloft_store::Started;
 use tokio::sync::{Semaphore, mpsc};
@@ -71,8 +70,6 @@ pub(super) struct Sent {
     pub(super) piece: Piece,
     /// One for each device: what became of it, as far as it is known without an acknowledgement.
     pub(super) outcomes: Vec<Outcome>,
-    /// Places in `outcomes` of what was handed to a session, in the order of the tracker.
-    pub(super) handed: Vec<usize>,
     pub(super) tracker: Arc<Tracker>,
 }
 
@@ -255,22 +252,20 @@ impl Run {
         let unless_handed = self.unless_handed();
         let mut outcomes = vec![unless_handed; devices.len()];
         let may_send = matches!(unless_handed, Outcome::Waiting | Outcome::NotKept);
-        let handed: Vec<usize> =
-            (0..devices.len()).filter(|place| may_send && self.loft.hub.is_online(devices[*place])).collect();
-        let messages: Vec<(DeviceId, Bytes)> =
-            handed.iter().map(|place| (devices[*place], self.payload.for_device(devices[*place]).into())).collect();
-        let tracker = Tracker::new(messages.len());
-        let answers = self.loft.hub.send(self.push_id, &messages, self.expire_at, &tracker);
-        for (place, answer) in handed.iter().zip(answers) {
-            outcomes[*place] = match answer {
-                Handed::Accepted => Outcome::Sent,
-                // Online, only slower than its messages come: what is for devices online is for it, too.
-                Handed::Busy => Outcome::Waiting,
-                Handed::Offline => unless_handed,
-            };
+        let tracker = Tracker::new(devices.len());
+        if may_send {
+            let answers = self.loft.hub.send(&self.payload, devices, self.expire_at, &tracker);
+            for (outcome, answer) in outcomes.iter_mut().zip(answers) {
+                *outcome = match answer {
+                    Handed::Accepted => Outcome::Sent,
+                    // Online, only slower than its messages come: what is for devices online is for it, too.
+                    Handed::Busy => Outcome::Waiting,
+                    Handed::Offline => unless_handed,
+                };
+            }
         }
         tracker.wait(begun + Duration::from_millis(self.loft.config.push.ack_wait_ms)).await;
         self.loft.metrics.batch_sent(begun.elapsed());
-        Sent { piece, outcomes, handed, tracker }
+        Sent { piece, outcomes, tracker }
     }
 }

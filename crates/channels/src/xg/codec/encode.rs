@@ -1,10 +1,7 @@
 //! Packets to a device, appended to its outgoing bytes.
 
-use std::sync::LazyLock;
-
-use bytes::Bytes;
 use mqtt_proto::v5::{ConnectReasonCode, DisconnectReasonCode, PubackReasonCode, SubscribeReasonCode};
-use mqtt_proto::{Encodable, Error, Pid, QosPid, TopicName, VarBytes, total_len, v3, v5};
+use mqtt_proto::{Error, Pid, VarBytes, total_len, v3, v5};
 
 use super::Version;
 use crate::xg::PUSH_TOPIC;
@@ -68,40 +65,41 @@ fn v3_reason(reason: ConnectReasonCode) -> v3::ConnectReturnCode {
     }
 }
 
-/// PUBLISH of QoS 1 on topic `push`. `expires_in`: seconds. Appends nothing if the packet is larger than `limit`.
+/// PUBLISH of QoS 1 on topic `push`; the payload's pieces follow one another. `expires_in`: seconds. Appends nothing if
+/// the packet is larger than `limit`. Written by hand: nothing is sent as often, and it costs no more than the copy.
 pub(in crate::xg) fn publish(
     out: &mut Vec<u8>,
     version: Version,
     id: Pid,
-    payload: &Bytes,
+    payload: [&[u8]; 2],
     expires_in: u32,
     limit: usize,
 ) -> Result<(), TooLargeForDevice> {
-    static TOPIC: LazyLock<Option<TopicName>> = LazyLock::new(|| TopicName::try_from(PUSH_TOPIC).ok());
-    // The topic is a constant without wildcards, so it is always one.
-    let Some(topic) = TOPIC.clone() else { return Ok(()) };
-    match version {
-        Version::V311 => append(out, &v3::Publish::new(QosPid::Level1(id), topic, payload.clone()), limit),
-        Version::V5 => {
-            let mut publish = v5::Publish::new(QosPid::Level1(id), topic, payload.clone());
-            publish.properties.message_expiry_interval = Some(expires_in);
-            append(out, &publish, limit)
-        }
-    }
-}
-
-/// Appends a PUBLISH in place: `Packet::encode` would make a vector of its own for each message.
-fn append(out: &mut Vec<u8>, body: &impl Encodable, limit: usize) -> Result<(), TooLargeForDevice> {
     const PUBLISH_QOS_1: u8 = 0b0011_0010;
-    let length = body.encode_len();
+    const TOPIC_LENGTH: [u8; 2] = (PUSH_TOPIC.len() as u16).to_be_bytes();
+    const MESSAGE_EXPIRY_INTERVAL: u8 = 0x02;
+    let properties = match version {
+        Version::V311 => 0,
+        Version::V5 => 1 + 1 + size_of_val(&expires_in),
+    };
+    let payload_length: usize = payload.iter().map(|piece| piece.len()).sum();
+    let length = TOPIC_LENGTH.len() + PUSH_TOPIC.len() + size_of::<u16>() + properties + payload_length;
     let size = total_len(length).unwrap_or(usize::MAX);
     if size > limit {
         return Err(TooLargeForDevice { size });
     }
     out.reserve(size);
     header(out, PUBLISH_QOS_1, length);
-    // Writing to a vector does not fail.
-    body.encode(out).map_err(|_| TooLargeForDevice { size })
+    out.extend_from_slice(&TOPIC_LENGTH);
+    out.extend_from_slice(PUSH_TOPIC.as_bytes());
+    out.extend_from_slice(&id.value().to_be_bytes());
+    if version == Version::V5 {
+        // The length of all properties, itself not counted.
+        out.extend_from_slice(&[properties as u8 - 1, MESSAGE_EXPIRY_INTERVAL]);
+        out.extend_from_slice(&expires_in.to_be_bytes());
+    }
+    payload.iter().for_each(|piece| out.extend_from_slice(piece));
+    Ok(())
 }
 
 /// First byte and remaining length.

@@ -147,11 +147,14 @@ proptest! {
     fn a_message_is_read_back_by_its_device(
         version in any_version(),
         payload in proptest::collection::vec(any::<u8>(), 0..20_000).prop_map(Bytes::from),
+        cut in any::<prop::sample::Index>(),
+        expires_in in any::<u32>(),
         n in 1..=u16::MAX,
         limit in 0..25_000_usize,
     ) {
         let mut out = vec![1, 2, 3];
-        let result = publish(&mut out, version, id(n), &payload, 60, limit);
+        let (head, tail) = payload.split_at(cut.index(payload.len() + 1));
+        let result = publish(&mut out, version, id(n), [head, tail], expires_in, limit);
         prop_assert_eq!(&out[..3], [1, 2, 3]);
         let packet = &out[3..];
         if let Err(TooLargeForDevice { size }) = result {
@@ -159,17 +162,18 @@ proptest! {
             return Ok(());
         }
         prop_assert!(packet.len() <= limit);
-        let (topic, read, qos) = match version {
-            Version::V311 => match v3::Packet::decode(packet).unwrap().unwrap() {
-                v3::Packet::Publish(publish) => (publish.topic_name, publish.payload, publish.qos_pid),
-                other => panic!("{other:?}"),
-            },
-            Version::V5 => match v5::Packet::decode(packet).unwrap().unwrap() {
-                v5::Packet::Publish(publish) => (publish.topic_name, publish.payload, publish.qos_pid),
-                other => panic!("{other:?}"),
-            },
-        };
-        prop_assert_eq!((&*topic, read, qos), ("push", payload, QosPid::Level1(id(n))));
+        // As the library writes it.
+        let (topic, qos) = (TopicName::try_from("push").unwrap(), QosPid::Level1(id(n)));
+        let expected = match version {
+            Version::V311 => v3::Packet::Publish(v3::Publish::new(qos, topic, payload)).encode(),
+            Version::V5 => {
+                let mut publish = v5::Publish::new(qos, topic, payload);
+                publish.properties.message_expiry_interval = Some(expires_in);
+                v5::Packet::Publish(publish).encode()
+            }
+        }
+        .unwrap();
+        prop_assert_eq!(packet, expected.as_ref());
     }
 }
 

@@ -1,20 +1,25 @@
 //! The open phase of a connection: packets in, messages out, until something ends it.
 
 use std::future::poll_fn;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use smallvec::SmallVec;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::line::Line;
+use super::line::{Line, READ};
 use crate::xg::codec::{Answer, Codec};
 use crate::xg::desk::{Desk, Outgoing, Unavailable};
 use crate::xg::hub::{Hub, Presence, Slot};
 use crate::xg::limits::count;
 use crate::xg::lock;
 use crate::xg::session::{Acknowledged, Ask, End, Step, Terms};
+
+/// What one run of packets acknowledges; a few need no allocation.
+type Acknowledgements = SmallVec<[Acknowledged; 4]>;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Unavailable>> + Send + 'a>>;
 
@@ -130,12 +135,20 @@ where
         None
     }
 
-    /// Takes the packets that are complete, in one run, as long as the session takes any.
+    /// Takes the packets that are kept and complete, as long as the session takes any.
     fn take_packets(&mut self) -> Option<End> {
         if self.line.incoming().is_empty() || self.receipt.is_some() {
             return None;
         }
-        let mut acknowledged = Vec::new();
+        let bytes = self.line.take_incoming();
+        let (taken, end) = self.take(&bytes);
+        self.line.keep_rest(bytes, taken);
+        end
+    }
+
+    /// Takes the packets that are complete, in one run, as long as the session takes any; answers how many bytes.
+    fn take(&mut self, bytes: &[u8]) -> (usize, Option<End>) {
+        let mut acknowledged = Acknowledgements::new();
         let mut taken = 0;
         let mut end = None;
         let mut receipt = None;
@@ -143,7 +156,7 @@ where
             let mut inner = lock(&self.slot.inner);
             // A connection that is called off takes nothing more, or a stream of receipts would keep it open.
             while inner.called.is_none() && !inner.session.is_congested() {
-                let (packet, length) = match self.codec.decode(&self.line.incoming()[taken..]) {
+                let (packet, length) = match self.codec.decode(&bytes[taken..]) {
                     Ok(Some(decoded)) => decoded,
                     Ok(None) => break,
                     Err(fault) => {
@@ -166,19 +179,21 @@ where
             }
         }
         if taken > 0 {
-            self.line.consume(taken);
             self.last_packet = Instant::now();
         }
         self.report(acknowledged);
         if let Some((push, event, answer)) = receipt {
             self.receipt = Some((Box::pin(self.hub.desk.receipt(self.presence.device, push, event)), answer));
         }
-        end
+        (taken, end)
     }
 
     /// Tells whom it concerns of acknowledgements. With the session unlocked: a sender may hold its tracker's lock
     /// and call the hub.
-    fn report(&self, acknowledged: Vec<Acknowledged>) {
+    fn report(&self, acknowledged: Acknowledgements) {
+        if acknowledged.is_empty() {
+            return;
+        }
         count(&self.hub.stats.acknowledged, acknowledged.len() as u64);
         for Acknowledged { push, ticket } in acknowledged {
             if !ticket.is_some_and(|ticket| ticket.acknowledge()) {
@@ -204,11 +219,29 @@ where
         };
         if self.receipt.is_none()
             && !congested
-            && let Poll::Ready(read) = self.line.poll_fill(cx)
+            && let Poll::Ready(event) = self.poll_read(cx)
         {
-            return Poll::Ready(if matches!(read, Ok(1..)) { Event::Read } else { Event::End(End::Lost) });
+            return Poll::Ready(event);
         }
         self.poll_timer(cx)
+    }
+
+    /// Reads once. What was read is taken where it lies, on the stack, and only what is left is kept: acknowledgements
+    /// leave nothing.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let mut space = [MaybeUninit::uninit(); READ];
+        let mut buffer = ReadBuf::uninit(&mut space);
+        if ready!(self.line.poll_read(cx, &mut buffer)).is_err() || buffer.filled().is_empty() {
+            return Poll::Ready(Event::End(End::Lost));
+        }
+        let read = buffer.filled();
+        if !self.line.incoming().is_empty() {
+            self.line.keep(read);
+            return Poll::Ready(Event::Read);
+        }
+        let (taken, end) = self.take(read);
+        self.line.keep(&read[taken..]);
+        Poll::Ready(end.map_or(Event::Read, Event::End))
     }
 
     /// Serves the session until it has nothing more that can be done now; says whether it is congested.
@@ -273,8 +306,8 @@ where
     }
 
     /// When something is due next, and what.
-    fn due(&self) -> (Instant, Due) {
-        let mut due = (Instant::now() + self.patience, Due::Nothing);
+    fn due(&self, now: Instant) -> (Instant, Due) {
+        let mut due = (now + self.patience, Due::Nothing);
         if self.receipt.is_none() {
             due = due.min((self.last_packet + self.patience, Due::Packet));
         }
@@ -289,8 +322,9 @@ where
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
-            let (at, due) = self.due();
-            if at <= Instant::now() {
+            let now = Instant::now();
+            let (at, due) = self.due(now);
+            if at <= now {
                 match due {
                     Due::Packet => return Poll::Ready(Event::End(End::Silent)),
                     Due::LookAgain => return Poll::Ready(Event::LookAgain),

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
 /// Bytes read at a time, through the stack. More than this many acknowledgements of 4 bytes seldom come at once.
-const READ: usize = 2048;
+pub(super) const READ: usize = 2048;
 
 /// After the last words, what the device still sends is read and dropped up to this many bytes: closing a socket
 /// with unread bytes in it resets the connection, and the last words would be lost on the way.
@@ -43,12 +43,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         }
     }
 
-    /// Reads once, and appends. 0 at the end of the stream.
-    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Takes what was kept; [`Line::keep_rest`] puts back what of it is not used.
+    pub(super) fn take_incoming(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.incoming)
+    }
+
+    /// Keeps what [`Line::take_incoming`] gave, without its first bytes.
+    pub(super) fn keep_rest(&mut self, mut bytes: Vec<u8>, used: usize) {
+        if used < bytes.len() {
+            bytes.drain(..used);
+            self.incoming = bytes;
+        }
+    }
+
+    /// Reads once, into `buffer`, which is left empty at the end of the stream.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+
+    /// Keeps what was read and not taken, behind what was kept before.
+    pub(super) fn keep(&mut self, bytes: &[u8]) {
+        self.incoming.extend_from_slice(bytes);
+    }
+
+    /// Reads once, and keeps it. 0 at the end of the stream.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut space = [MaybeUninit::uninit(); READ];
         let mut buffer = ReadBuf::uninit(&mut space);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
-        self.incoming.extend_from_slice(buffer.filled());
+        ready!(self.poll_read(cx, &mut buffer))?;
+        self.keep(buffer.filled());
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
@@ -63,7 +86,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
 
     /// Sets what is to be written, when nothing is left of the last.
     pub(super) fn put(&mut self, bytes: Vec<u8>) {
-        self.outgoing.extend_from_slice(&bytes);
+        if self.outgoing.is_empty() {
+            self.outgoing = bytes;
+        } else {
+            self.outgoing.extend_from_slice(&bytes);
+        }
     }
 
     /// Writes and flushes what there is. `progress` is set when at least a byte was taken.

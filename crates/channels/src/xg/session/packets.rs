@@ -4,6 +4,8 @@ use mqtt_proto::v5::{PubackReasonCode, SubscribeReasonCode, UnsubscribeReasonCod
 use mqtt_proto::{Pid, TopicFilter};
 use pigeonloft_model::{PushId, ReceiptEvent};
 
+use smallvec::SmallVec;
+
 use super::{End, Held, InFlight, Session};
 use crate::xg::codec::{self, Answer, Fault, Packet, Publish};
 use crate::xg::receipt;
@@ -40,9 +42,9 @@ pub struct Acknowledged {
 }
 
 impl Session {
-    /// Takes a packet. An acknowledged message is pushed to `acknowledged`, to be told *after* the session is
+    /// Takes a packet. An acknowledged message is added to `acknowledged`, to be told *after* the session is
     /// unlocked.
-    pub fn handle(&mut self, packet: Packet, acknowledged: &mut Vec<Acknowledged>) -> Step {
+    pub fn handle(&mut self, packet: Packet, acknowledged: &mut impl Extend<Acknowledged>) -> Step {
         match packet {
             Packet::Puback { id, refused } => return self.handle_puback(id, refused, acknowledged),
             Packet::Publish(publish) => return self.handle_publish(&publish),
@@ -60,20 +62,20 @@ impl Session {
         Step::Done
     }
 
-    fn handle_puback(&mut self, id: u16, refused: bool, acknowledged: &mut Vec<Acknowledged>) -> Step {
+    fn handle_puback(&mut self, id: u16, refused: bool, acknowledged: &mut impl Extend<Acknowledged>) -> Step {
         // Acknowledgements come in the order of the messages, so the first place is nearly always the one.
         let Some(place) = self.in_flight.iter().position(|flight| flight.id.value() == id) else { return Step::Done };
         let InFlight { push, ticket, .. } = self.in_flight.remove(place);
         if self.in_flight.is_empty() {
             // A window's worth of memory is not kept for an idle device.
-            self.in_flight = Vec::new();
+            self.in_flight = SmallVec::new();
         }
         if refused {
             self.held.push((push, Held::PassedOver));
             return Step::Done;
         }
         self.held.push((push, Held::Acknowledged));
-        acknowledged.push(Acknowledged { push, ticket });
+        acknowledged.extend([Acknowledged { push, ticket }]);
         Step::Acknowledged
     }
 

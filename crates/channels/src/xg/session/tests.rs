@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use mqtt_proto::{PollHeader, TopicFilter, TopicName, v5};
 use pigeonloft_model::ReceiptEvent;
 use proptest::prelude::*;
@@ -66,7 +67,7 @@ fn published(session: &mut Session) -> Vec<v5::Publish> {
 }
 
 fn offer(session: &mut Session, push: i64) -> Offer {
-    session.offer(&message(push), NOW, || Tracker::new(1).ticket(0))
+    session.offer(&message(push).live(), NOW, || Tracker::new(1).ticket(0))
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn a_message_of_5_says_when_it_expires_and_an_expired_one_is_not_sent() {
     assert_eq!((sent[0].dup, sent[0].retain, &*sent[0].topic_name), (false, false, "push"));
 
     let expired = Outgoing { expires_at: NOW, ..message(2) };
-    assert!(matches!(session.offer(&expired, NOW, || unreachable!()), Offer::Busy));
+    assert!(matches!(session.offer(&expired.live(), NOW, || unreachable!()), Offer::Busy));
     session.wake();
     session.ask().unwrap();
     assert_eq!(session.answered(Some(vec![expired, message(3)]), NOW), 1);
@@ -92,22 +93,22 @@ fn a_message_of_5_says_when_it_expires_and_an_expired_one_is_not_sent() {
 fn a_message_larger_than_the_device_takes_is_passed_over() {
     let mut session = caught_up(Session::new(&terms(Version::V5, 4, 64), &Limits::default()));
     let large = Outgoing { payload: vec![b'x'; 64].into(), ..message(1) };
-    assert!(matches!(session.offer(&large, NOW, || unreachable!()), Offer::Busy));
+    assert!(matches!(session.offer(&large.live(), NOW, || unreachable!()), Offer::Busy));
     session.wake();
     session.ask().unwrap();
     assert_eq!(session.answered(Some(vec![large.clone(), message(2)]), NOW), 1);
     assert_eq!(published(&mut session).len(), 1);
     // Exactly as large as it takes: one byte of type, one of length, topic, id, expiry, payload.
     let fits = Outgoing { payload: vec![b'x'; 64 - 2 - 6 - 2 - 6].into(), ..message(3) };
-    assert!(matches!(session.offer(&fits, NOW, || Tracker::new(1).ticket(0)), Offer::Sent));
-    assert!(matches!(session.offer(&large, NOW, || unreachable!()), Offer::Busy));
+    assert!(matches!(session.offer(&fits.live(), NOW, || Tracker::new(1).ticket(0)), Offer::Sent));
+    assert!(matches!(session.offer(&large.live(), NOW, || unreachable!()), Offer::Busy));
 }
 
 #[test]
 fn a_message_the_device_refuses_did_not_arrive_and_is_not_sent_again() {
     let mut session = caught_up(session(4));
     let tracker = Tracker::new(1);
-    session.offer(&message(1), NOW, || tracker.ticket(0));
+    session.offer(&message(1).live(), NOW, || tracker.ticket(0));
     let mut acknowledged = Vec::new();
     session.handle(Packet::Puback { id: 1, refused: true }, &mut acknowledged);
     assert!(acknowledged.is_empty());
@@ -120,8 +121,8 @@ fn a_message_the_device_refuses_did_not_arrive_and_is_not_sent_again() {
 fn a_message_sent_again_by_its_sender_shares_one_acknowledgement() {
     let mut session = caught_up(session(4));
     let (lost, second, third) = (Tracker::new(1), Tracker::new(1), Tracker::new(1));
-    session.offer(&message(1), NOW, || lost.ticket(0));
-    assert!(matches!(session.offer(&message(1), NOW, || second.ticket(0)), Offer::Sent));
+    session.offer(&message(1).live(), NOW, || lost.ticket(0));
+    assert!(matches!(session.offer(&message(1).live(), NOW, || second.ticket(0)), Offer::Sent));
     assert_eq!(published(&mut session).len(), 1, "it is in flight already");
     let mut acknowledged = Vec::new();
     session.handle(puback(1), &mut acknowledged);
@@ -129,7 +130,7 @@ fn a_message_sent_again_by_its_sender_shares_one_acknowledgement() {
     let filters = vec![TopicFilter::try_from("push").unwrap()];
     session.handle(Packet::Unsubscribe { id: 2, filters }, &mut Vec::new());
     assert!(matches!(offer(&mut session, 2), Offer::Offline), "whether it is subscribed or not:");
-    let Offer::Known(ticket) = session.offer(&message(1), NOW, || third.ticket(0)) else { panic!("not known") };
+    let Offer::Known(ticket) = session.offer(&message(1).live(), NOW, || third.ticket(0)) else { panic!("not known") };
     assert!(ticket.acknowledge());
     let acked = |tracker: &Arc<Tracker>| tracker.close_with(crate::xg::AckSet::len);
     assert_eq!((acked(&lost), acked(&second), acked(&third)), (0, 1, 1));
