@@ -26,7 +26,7 @@ async fn listen(hub: &TestHub) -> u16 {
     tokio::spawn(async move {
         loop {
             let (stream, peer) = listener.accept().await.expect("accepts");
-            tokio::spawn(Arc::clone(&hub).serve(stream, peer));
+            tokio::spawn(Arc::clone(&hub).serve(stream, peer, ()));
         }
     });
     port

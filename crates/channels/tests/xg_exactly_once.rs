@@ -138,7 +138,7 @@ async fn live(hub: Arc<Hub<Arc<SlowDesk>>>, device: i64, mut done: watch::Receiv
     let mut repeats = HashMap::new();
     while !*done.borrow() {
         let (stream, server) = tokio::io::duplex(1 << dice.below(12).max(6));
-        tokio::spawn(Arc::clone(&hub).serve(server, peer));
+        tokio::spawn(Arc::clone(&hub).serve(server, peer, ()));
         let mut phone = Device::new(stream, version);
         phone.send(common::connect_packet(device)).await;
         phone.send(subscribe_packet("push")).await;
@@ -173,7 +173,7 @@ async fn live(hub: Arc<Hub<Arc<SlowDesk>>>, device: i64, mut done: watch::Receiv
         // Now and then a second connection comes while the first is still open, and takes over.
         if dice.below(3) == 0 {
             let (stream, server) = tokio::io::duplex(4096);
-            tokio::spawn(Arc::clone(&hub).serve(server, peer));
+            tokio::spawn(Arc::clone(&hub).serve(server, peer, ()));
             let mut second = Device::new(stream, version);
             second.login(device).await;
         }

@@ -515,7 +515,7 @@ async fn a_stream_that_keeps_bytes_back_is_flushed() {
     desk.put(7, 1);
     let (device, server) = tokio::io::duplex(65_536);
     // As TLS and WebSocket do, it holds what is written until it is told to flush.
-    tokio::spawn(Arc::clone(&hub).serve(tokio::io::BufStream::new(server), ([127, 0, 0, 1], 1).into()));
+    tokio::spawn(Arc::clone(&hub).serve(tokio::io::BufStream::new(server), ([127, 0, 0, 1], 1).into(), ()));
     let mut phone = Device::new(device, Protocol::V311);
     phone.login(7).await;
     phone.subscribe().await;

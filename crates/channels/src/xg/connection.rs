@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-use self::line::Line;
+pub(super) use self::line::Line;
 use super::codec::{Codec, Connect, Fault, Packet};
 use super::desk::{Desk, Refused};
 use super::hub::{Hub, Presence};
@@ -34,15 +34,14 @@ impl From<Refusal> for Turned {
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn serve<D, S>(hub: &Hub<D>, stream: S, peer: SocketAddr)
+pub(super) async fn serve<D, S>(hub: &Hub<D>, line: &mut Line<S>, peer: SocketAddr)
 where
     D: Desk,
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let mut line = Line::new(stream);
     let mut codec = Codec::new(hub.limits.max_packet);
     // Boxed, as the farewells are: what is needed once is not part of every connection's memory.
-    let (presence, terms) = match Box::pin(greeted(hub, &mut line, &mut codec, peer)).await {
+    let (presence, terms) = match Box::pin(greeted(hub, line, &mut codec, peer)).await {
         Ok(greeted) => greeted,
         Err(Turned::Away(refusal)) => {
             count(&hub.stats.refused, 1);
@@ -57,7 +56,8 @@ where
     };
     let device = presence.device;
     tracing::debug!(%peer, %device, version = ?terms.version, keep_alive = terms.keep_alive, "connected");
-    let end = attend::Attendance::new(hub, &presence, &mut line, codec, &terms).run().await;
+    // Borrowed by its run: a future keeps what it is given beside what it makes of it.
+    let end = attend::Attendance::new(hub, &presence, line, &mut codec, terms.keep_alive).run().await;
     tally(hub, &end);
     tracing::debug!(%peer, %device, %end, "ended");
     let last_words = presence.leave(&end);

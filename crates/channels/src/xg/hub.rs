@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
-use super::connection;
+use super::connection::{self, Line};
 use super::desk::Desk;
 use super::limits::{Limits, Stats, count, discount};
 use super::lock;
@@ -209,13 +209,22 @@ impl<D: Desk> Hub<D> {
     }
 
     /// Serves one connection until it ends, however long that takes. `stream` carries MQTT and nothing else: TLS and
-    /// WebSocket are unwrapped before. Dropping the future ends the session without a farewell.
-    pub async fn serve<S>(self: Arc<Self>, stream: S, peer: SocketAddr)
+    /// WebSocket are unwrapped before. `guard` is dropped when the connection is over. Dropping the future ends the
+    /// session without a farewell.
+    ///
+    /// Best given to `tokio::spawn` as it is: a future that awaits it holds its stream a second time, and so does an
+    /// `async fn`, which keeps its arguments beside what they became.
+    pub fn serve<S, G>(self: Arc<Self>, stream: S, peer: SocketAddr, guard: G) -> impl Future<Output = ()> + Send
     where
         S: AsyncRead + AsyncWrite + Unpin + Send,
+        G: Send,
     {
-        let _open = OpenConnection::new(&self);
-        connection::serve(&self, stream, peer).await;
+        let mut line = Line::new(stream);
+        async move {
+            let _open = OpenConnection::new(&self);
+            connection::serve(&self, &mut line, peer).await;
+            drop(guard);
+        }
     }
 
     /// Ends all connections and takes no new ones: the server stops. Waits until they are gone, at most

@@ -190,7 +190,7 @@ pub const LONG: Duration = Duration::from_secs(600);
 /// One end of a connection the hub serves; the other end's task ends when the connection does.
 pub fn connect(hub: &TestHub, pipe: usize) -> (DuplexStream, JoinHandle<()>) {
     let (device, server) = tokio::io::duplex(pipe);
-    (device, tokio::spawn(Arc::clone(hub).serve(server, PEER)))
+    (device, tokio::spawn(Arc::clone(hub).serve(server, PEER, ())))
 }
 
 /// A device with MQTT 5, or 3.1.1 in words of 5.

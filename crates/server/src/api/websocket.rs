@@ -47,18 +47,14 @@ pub(super) async fn upgrade(
         return answer::problem_with(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down");
     }
     let hub = Arc::clone(&loft.hub);
-    accept(upgrade, loft.config.mqtt.packet_bytes, move |stream| async move {
-        hub.serve(stream, peer).await;
-        drop(admission);
+    accept(upgrade, loft.config.mqtt.packet_bytes, move |stream| {
+        // A task of its own: what the upgrade needed is not part of every connection's memory.
+        tokio::spawn(hub.serve(stream, peer, admission));
     })
 }
 
-/// Accepts the upgrade, and has the byte stream served.
-fn accept<F, Fut>(upgrade: WebSocketUpgrade, packet_bytes: usize, serve: F) -> Response
-where
-    F: FnOnce(ByteStream) -> Fut + Send + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
-{
+/// Accepts the upgrade, and has the byte stream served; `serve` must return at once.
+fn accept(upgrade: WebSocketUpgrade, packet_bytes: usize, serve: impl FnOnce(ByteStream) + Send + 'static) -> Response {
     let upgrade = upgrade.protocols([SUBPROTOCOL]);
     if upgrade.selected_protocol().is_none() {
         return answer::problem_with(
@@ -74,7 +70,7 @@ where
         .max_frame_size(frame_bytes)
         .max_message_size(frame_bytes)
         .on_failed_upgrade(|error| tracing::debug!(%error, "a connection did not become a WebSocket"))
-        .on_upgrade(move |socket| serve(ByteStream { socket, rest: Bytes::new(), over: false }))
+        .on_upgrade(async move |socket| serve(ByteStream { socket, rest: Bytes::new(), over: false }))
         .into_response()
 }
 

@@ -14,11 +14,7 @@ use super::tls::Handshake;
 /// Serves connections that are MQTT from their first byte.
 pub(super) fn plain<D: Desk>(hub: Arc<Hub<D>>) -> impl FnMut(TcpStream, SocketAddr, Admission) {
     move |stream, peer, admission| {
-        let hub = Arc::clone(&hub);
-        tokio::spawn(async move {
-            hub.serve(stream, peer).await;
-            drop(admission);
-        });
+        tokio::spawn(Arc::clone(&hub).serve(stream, peer, admission));
     }
 }
 
@@ -27,12 +23,10 @@ pub(super) fn secure<D: Desk>(hub: Arc<Hub<D>>, shake: Handshake) -> impl FnMut(
     move |stream, peer, admission| {
         let (hub, shake) = (Arc::clone(&hub), shake.clone());
         tokio::spawn(async move {
-            // Boxed: what is needed once is not part of every connection's memory.
-            let stream = Box::pin(shake.hands(stream, peer)).await;
-            if let Some(stream) = stream {
-                hub.serve(stream, peer).await;
+            if let Some(stream) = shake.hands(stream, peer).await {
+                // A task of its own: what the handshake needed is not part of every connection's memory.
+                tokio::spawn(hub.serve(stream, peer, admission));
             }
-            drop(admission);
         });
     }
 }

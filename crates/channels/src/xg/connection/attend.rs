@@ -16,7 +16,7 @@ use crate::xg::desk::{Desk, Outgoing, Unavailable};
 use crate::xg::hub::{Hub, Presence, Slot};
 use crate::xg::limits::count;
 use crate::xg::lock;
-use crate::xg::session::{Acknowledged, Ask, End, Step, Terms};
+use crate::xg::session::{Acknowledged, Ask, End, Step};
 
 /// What one run of packets acknowledges; a few need no allocation.
 type Acknowledgements = SmallVec<[Acknowledged; 4]>;
@@ -30,7 +30,7 @@ pub(super) struct Attendance<'a, D: Desk, S> {
     presence: &'a Presence<'a, D>,
     slot: &'a Slot,
     line: &'a mut Line<S>,
-    codec: Codec,
+    codec: &'a mut Codec,
     /// A question to the inbox that is not answered yet.
     look: Option<Boxed<'a, Vec<Outgoing>>>,
     /// The inbox could not be read: not before then again.
@@ -65,11 +65,11 @@ where
         hub: &'a Hub<D>,
         presence: &'a Presence<'a, D>,
         line: &'a mut Line<S>,
-        codec: Codec,
-        terms: &Terms,
+        codec: &'a mut Codec,
+        keep_alive: u16,
     ) -> Self {
         let now = Instant::now();
-        let patience = Duration::from_millis(u64::from(terms.keep_alive) * 1500);
+        let patience = Duration::from_millis(u64::from(keep_alive) * 1500);
         Self {
             hub,
             presence,
@@ -87,7 +87,7 @@ where
         }
     }
 
-    pub(super) async fn run(mut self) -> End {
+    pub(super) async fn run(&mut self) -> End {
         loop {
             if let Some(end) = self.take_packets() {
                 return end;

@@ -17,7 +17,7 @@ pub(super) const READ: usize = 2048;
 /// with unread bytes in it resets the connection, and the last words would be lost on the way.
 const LINGER: usize = 65_536;
 
-pub(super) struct Line<S> {
+pub(in crate::xg) struct Line<S> {
     stream: S,
     incoming: Vec<u8>,
     outgoing: Vec<u8>,
@@ -26,7 +26,7 @@ pub(super) struct Line<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
-    pub(super) fn new(stream: S) -> Self {
+    pub(in crate::xg) fn new(stream: S) -> Self {
         Self { stream, incoming: Vec::new(), outgoing: Vec::new(), written: 0, unflushed: false }
     }
 

@@ -22,7 +22,7 @@ const PACKET_BYTES: usize = 4096;
 async fn server() -> (SocketAddr, mpsc::UnboundedReceiver<ByteStream>) {
     let (accepted, streams) = mpsc::unbounded_channel();
     let upgrade = async move |upgrade: WebSocketUpgrade| {
-        accept(upgrade, PACKET_BYTES, move |stream| async move { accepted.send(stream).unwrap() })
+        accept(upgrade, PACKET_BYTES, move |stream| accepted.send(stream).unwrap())
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
