@@ -133,8 +133,10 @@ struct Server {
 impl Server {
     /// `false`: the connection ends.
     fn take(&mut self, packet: Packet) -> bool {
-        if let Packet::Puback { id, .. } = packet {
+        let mut is_refusal = false;
+        if let Packet::Puback { id, refused } = packet {
             self.on_the_wire.remove(&id);
+            is_refusal = refused;
         }
         let before: HashSet<_> = self.session.in_flight().collect();
         let mut acknowledged = Vec::new();
@@ -150,6 +152,11 @@ impl Server {
                 return false;
             }
         }
+        if is_refusal {
+            // What a device refused may be sent once more, where the session could not remember all it passed over.
+            let now: HashSet<_> = self.session.in_flight().collect();
+            self.sent.retain(|push| !before.contains(push) || now.contains(push));
+        }
         for acknowledged in acknowledged {
             assert!(before.contains(&acknowledged.push), "only what is in flight can be acknowledged");
             self.unsettled.push(acknowledged.push);
@@ -163,9 +170,9 @@ impl Server {
             0 | 1 => {
                 self.write();
                 let tracker = Tracker::new(1);
-                self.session.offer(&message(push), NOW, || tracker.ticket(0));
+                self.session.offer(&message(push).live(), NOW, || tracker.ticket(0));
             }
-            2 => self.session.wake(),
+            2 => self.session.wake(push),
             3 => {
                 if let Some(ask) = self.session.ask() {
                     assert!(self.asked.is_none() && (1..=self.window).contains(&ask.limit));
@@ -174,7 +181,8 @@ impl Server {
             }
             4 => {
                 if let Some(ask) = self.asked.take() {
-                    let waiting = (32..64).map(PushId).filter(|push| !ask.except.contains(push)).take(ask.limit);
+                    let waiting = (32..64).map(PushId).filter(|push| *push > ask.after && !ask.except.contains(push));
+                    let waiting = waiting.take(ask.limit);
                     self.session.answered(Some(waiting.map(message).collect()), NOW);
                 }
             }

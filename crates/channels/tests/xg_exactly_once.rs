@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use common::{Device, NEVER, content, payload, subscribe_packet};
 use mqtt_proto::{Protocol, v5};
-use pigeonloft_channels::xg::{AckSet, Desk, Handed, Hub, Limits, Login, Outgoing, Refused, Tracker, Unavailable};
+use pigeonloft_channels::xg::{AckSet, Ask, Desk, Handed, Hub, Limits, Login, Outgoing, Refused, Tracker, Unavailable};
 use pigeonloft_model::{DeviceId, PushId, ReceiptEvent};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -57,12 +57,12 @@ impl Desk for SlowDesk {
         flushed.await.expect("the writer runs");
     }
 
-    async fn waiting(&self, device: DeviceId, except: Vec<PushId>, limit: usize) -> Result<Vec<Outgoing>, Unavailable> {
+    async fn waiting(&self, device: DeviceId, ask: Ask) -> Result<Vec<Outgoing>, Unavailable> {
         tokio::task::yield_now().await;
-        let except: HashSet<_> = except.into_iter().collect();
+        let except: HashSet<_> = ask.except.into_iter().collect();
         let book = self.book.lock().expect("no panic");
         let waiting = book.inbox.range((device, PushId(0))..=(device, PushId(i64::MAX)));
-        let waiting = waiting.filter(|(_, push)| !except.contains(push)).take(limit);
+        let waiting = waiting.filter(|(_, push)| *push > ask.after && !except.contains(push)).take(ask.limit);
         Ok(waiting
             .map(|(_, push)| Outgoing { push: *push, payload: content(*push, device), expires_at: NEVER })
             .collect())

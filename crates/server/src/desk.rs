@@ -1,7 +1,7 @@
 //! The front desk: what the own channel asks of the server, answered from the store.
 
 use bytes::Bytes;
-use pigeonloft_channels::xg::{Desk, Login, Outgoing, Refused, Unavailable};
+use pigeonloft_channels::xg::{Ask, Desk, Login, Outgoing, Refused, Unavailable};
 use pigeonloft_model::payload::Payload;
 use pigeonloft_model::{DeviceId, PushId, ReceiptEvent};
 use pigeonloft_store::Store;
@@ -57,11 +57,12 @@ impl Desk for FrontDesk {
         let _ = self.report_durably(Report::Opened { device, done }, durable).await;
     }
 
-    async fn waiting(&self, device: DeviceId, except: Vec<PushId>, limit: usize) -> Result<Vec<Outgoing>, Unavailable> {
-        let messages = self.store.inbox(device, except, unix_seconds(), limit).await.map_err(|error| {
-            tracing::error!(error = chain(&error), "an inbox could not be read");
-            Unavailable
-        })?;
+    async fn waiting(&self, device: DeviceId, ask: Ask) -> Result<Vec<Outgoing>, Unavailable> {
+        let messages =
+            self.store.inbox(device, ask.after, ask.except, unix_seconds(), ask.limit).await.map_err(|error| {
+                tracing::error!(error = chain(&error), "an inbox could not be read");
+                Unavailable
+            })?;
         let outgoing = messages.into_iter().filter_map(|message| match Payload::from_stored(message.template) {
             Ok(payload) => Some(Outgoing {
                 push: message.push_id,

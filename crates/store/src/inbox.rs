@@ -48,13 +48,15 @@ pub(crate) fn empty(tx: &Connection, device: DeviceId) -> Result<u64> {
 }
 
 impl Store {
-    /// Messages that wait for a device and have not expired, oldest first, without those of the pushes in `except`.
+    /// Messages that wait for a device and have not expired, oldest first, of pushes after `after`, without those in
+    /// `except`.
     ///
     /// # Errors
     /// The database's.
     pub async fn inbox(
         &self,
         device: DeviceId,
+        after: PushId,
         except: Vec<PushId>,
         now: i64,
         limit: usize,
@@ -63,10 +65,11 @@ impl Store {
             let except = push_array(&except);
             let mut statement = connection.prepare_cached(
                 "SELECT p.push_id, p.template, p.expire_at_s FROM inbox i CROSS JOIN push p USING (push_id)
-                 WHERE i.device_id = ?1 AND p.expire_at_s > ?2 AND i.push_id NOT IN (SELECT value FROM rarray(?3))
+                 WHERE i.device_id = ?1 AND i.push_id > ?5 AND p.expire_at_s > ?2
+                    AND i.push_id NOT IN (SELECT value FROM rarray(?3))
                  ORDER BY i.push_id LIMIT ?4",
             )?;
-            let messages = statement.query_map(params![device.0, now, except, limit], |row| {
+            let messages = statement.query_map(params![device.0, now, except, limit, after.0], |row| {
                 Ok(InboxMessage { push_id: PushId(row.get(0)?), template: row.get(1)?, expire_at: row.get(2)? })
             })?;
             Ok(messages.collect::<rusqlite::Result<_>>()?)

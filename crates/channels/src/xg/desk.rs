@@ -8,6 +8,7 @@ use bytes::Bytes;
 use pigeonloft_model::{AccessId, DeviceId, PushId, ReceiptEvent, Token};
 
 use super::codec::Secret;
+use super::session::Ask;
 
 /// Who asks to come in.
 #[derive(Debug, Clone)]
@@ -63,15 +64,10 @@ pub trait Desk: Send + Sync + 'static {
     /// after the earlier session's last call, its [`Desk::closed`] included.
     fn opened(&self, device: DeviceId) -> impl Future<Output = ()> + Send;
 
-    /// What waits for the device, oldest first, at most `limit`, without expired messages and without the pushes in
-    /// `except`. Fewer than `limit` means: no more for now; then the session does not ask again before
+    /// What waits for the device, without expired messages, and without what `ask` leaves out; in the order of pushes,
+    /// older ones first. Fewer than its limit means: no more for now; then the session does not ask again before
     /// [`Hub::wake`](super::Hub::wake).
-    fn waiting(
-        &self,
-        device: DeviceId,
-        except: Vec<PushId>,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<Outgoing>, Unavailable>> + Send;
+    fn waiting(&self, device: DeviceId, ask: Ask) -> impl Future<Output = Result<Vec<Outgoing>, Unavailable>> + Send;
 
     /// The device acknowledged a message that no open [`Tracker`](super::Tracker) took note of. Returns at once.
     /// When it is durable the server calls [`Hub::settled`](super::Hub::settled): until then the session leaves the
@@ -108,13 +104,8 @@ impl<D: Desk> Desk for Arc<D> {
         D::opened(self, device)
     }
 
-    fn waiting(
-        &self,
-        device: DeviceId,
-        except: Vec<PushId>,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<Outgoing>, Unavailable>> + Send {
-        D::waiting(self, device, except, limit)
+    fn waiting(&self, device: DeviceId, ask: Ask) -> impl Future<Output = Result<Vec<Outgoing>, Unavailable>> + Send {
+        D::waiting(self, device, ask)
     }
 
     fn arrived(&self, device: DeviceId, push: PushId) {

@@ -186,7 +186,7 @@ impl<D: Desk> Hub<D> {
         for device in devices {
             self.with(*device, |inner| {
                 if !inner.session.knows(push) {
-                    inner.session.wake();
+                    inner.session.wake(push);
                     inner.unpark_to_ask();
                 }
             });

@@ -34,6 +34,7 @@ pub use desk::{Desk, Login, Outgoing, Refused, Unavailable};
 pub use hub::{Handed, Hub};
 pub use limits::{Limits, Stats};
 pub use pigeonloft_model::ReceiptEvent;
+pub use session::Ask;
 pub use tracker::{AckSet, Ticket, Tracker};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

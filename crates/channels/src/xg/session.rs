@@ -1,8 +1,8 @@
 //! A session: what one connected device has been sent and has answered, from CONNACK to the end of its connection.
 //!
 //! Without sockets, clock or waiting: packets and what the hub hands over go in, bytes and requests come out. A
-//! message is in exactly one of three places: *in flight* (sent, not acknowledged), *held back* (acknowledged and not
-//! yet settled by the server, or not for this device in this session), or not known here. Only what is not known is
+//! message is in exactly one of four places: *in flight* (sent, not acknowledged), *held back* (acknowledged and not
+//! yet settled by the server), *passed over* (not for this device in this session), or not known here. Only what is not known is
 //! sent, so a message goes out once for each session.
 //!
 //! While a session is *behind* (it has not read its inbox to the end), live messages are turned away; they find their
@@ -11,6 +11,7 @@
 mod end;
 mod greeting;
 mod packets;
+mod passed;
 
 use mqtt_proto::Pid;
 use pigeonloft_model::PushId;
@@ -24,6 +25,7 @@ use super::tracker::Ticket;
 pub use end::End;
 pub use greeting::{Refusal, Terms, greet};
 pub use packets::{Acknowledged, Step};
+use passed::Passed;
 
 /// What one connected device has been sent and has answered.
 #[derive(Debug)]
@@ -37,7 +39,8 @@ pub struct Session {
     next_id: Pid,
     /// One is nearly always all there is.
     in_flight: SmallVec<[InFlight; 1]>,
-    held: SmallVec<[(PushId, Held); 1]>,
+    held: SmallVec<[PushId; 1]>,
+    passed: Passed,
     /// There may be something in the inbox that was not asked for yet.
     look: bool,
     /// The inbox is being read, and this many messages may come of it.
@@ -74,13 +77,6 @@ impl Outgoing {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Held {
-    Acknowledged,
-    /// Refused by the device, expired on the way, or too large for it.
-    PassedOver,
-}
-
 /// What became of a live message at the session.
 #[derive(Debug)]
 pub enum Offer {
@@ -94,9 +90,11 @@ pub enum Offer {
     Busy,
 }
 
-/// A request for what waits in the inbox.
+/// A request for what waits in the inbox, to be answered in the order of pushes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ask {
+    /// Only pushes after this one.
+    pub after: PushId,
     /// Pushes to leave out.
     pub except: Vec<PushId>,
     /// The most to answer, at least 1.
@@ -117,6 +115,7 @@ impl Session {
             next_id: Pid::default(),
             in_flight: SmallVec::new(),
             held: SmallVec::new(),
+            passed: Passed::new(),
             look: false,
             looking: None,
             out: Vec::new(),
@@ -165,10 +164,11 @@ impl Session {
 
     /// A live message. `ticket` is called only if the session takes the message.
     pub fn offer(&mut self, message: &Live<'_>, now: i64, ticket: impl FnOnce() -> Ticket) -> Offer {
-        match self.held.iter().find(|(push, _)| *push == message.push) {
-            Some((_, Held::Acknowledged)) => return Offer::Known(ticket()),
-            Some((_, Held::PassedOver)) => return Offer::Busy,
-            None => {}
+        if self.held.contains(&message.push) {
+            return Offer::Known(ticket());
+        }
+        if self.passed.contains(message.push) {
+            return Offer::Busy;
         }
         if let Some(flight) = self.in_flight.iter_mut().find(|flight| flight.push == message.push) {
             // Sent again by a sender that lost track of the first time: it learns of the one acknowledgement.
@@ -224,14 +224,15 @@ impl Session {
         self.look || self.looking.is_some()
     }
 
-    /// Something was put into the inbox.
-    pub fn wake(&mut self) {
+    /// The message of this push was put into the inbox.
+    pub fn wake(&mut self, push: PushId) {
         self.look = true;
+        self.passed.deposited(push);
     }
 
     /// The server made an acknowledgement durable: the inbox no longer lists the message, so it is forgotten here.
     pub fn settled(&mut self, push: PushId) {
-        self.held.retain(|(held, _)| *held != push);
+        self.held.retain(|held| *held != push);
         if self.held.is_empty() {
             self.held = SmallVec::new();
         }
@@ -254,10 +255,11 @@ impl Session {
             return None;
         }
         let limit = self.room();
-        let except = self.in_flight().chain(self.held.iter().map(|(push, _)| *push)).collect();
+        let except = self.in_flight().chain(self.held.iter().copied()).chain(self.passed.iter()).collect();
         self.look = false;
         self.looking = Some(limit);
-        Some(Ask { except, limit })
+        self.passed.asked();
+        Some(Ask { after: self.passed.mark(), except, limit })
     }
 
     /// The desk's answer to [`Session::ask`]; `None` if it could not tell. Returns how many messages were sent.
@@ -265,17 +267,17 @@ impl Session {
         let Some(limit) = self.looking.take() else { return 0 };
         let Some(waiting) = waiting else {
             self.look = true;
+            self.passed.not_answered();
             return 0;
         };
         self.look |= waiting.len() >= limit;
-        if !self.subscribed {
-            return 0;
-        }
         let mut sent = 0;
+        let mut rest = None;
         for message in waiting {
-            if self.room() == 0 {
+            if !self.subscribed || self.room() == 0 {
                 // Too much was answered, or too many bytes: the rest is asked for again.
                 self.look = true;
+                rest = Some(message.push);
                 break;
             }
             if self.knows(message.push) {
@@ -287,16 +289,17 @@ impl Session {
                     self.in_flight.push(InFlight { id, push: message.push, ticket: None });
                     sent += 1;
                 }
-                None => self.held.push((message.push, Held::PassedOver)),
+                None => self.passed.add(message.push, self.max_held),
             }
         }
+        self.passed.answered(rest);
         sent
     }
 
     /// Is the message in flight or held back?
     #[must_use]
     pub fn knows(&self, push: PushId) -> bool {
-        self.in_flight().any(|known| known == push) || self.held.iter().any(|(known, _)| *known == push)
+        self.in_flight().any(|known| known == push) || self.held.contains(&push) || self.passed.contains(push)
     }
 
     /// The session is over: nothing is sent or taken any more, and no acknowledgement will come. Appends DISCONNECT

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
+use std::ops::Bound::{Excluded, Included};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use mqtt_proto::{Pid, PollHeader, Protocol, QoS, QosPid, TopicFilter, TopicName, v3, v5};
-use pigeonloft_channels::xg::{Desk, Hub, Limits, Login, Outgoing, ReceiptEvent, Refused, Unavailable};
+use pigeonloft_channels::xg::{Ask, Desk, Hub, Limits, Login, Outgoing, ReceiptEvent, Refused, Unavailable};
 use pigeonloft_model::payload::Payload;
 use pigeonloft_model::{DeviceId, PushId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -98,17 +99,17 @@ impl Desk for FakeDesk {
         self.changed.send_replace(());
     }
 
-    async fn waiting(&self, device: DeviceId, except: Vec<PushId>, limit: usize) -> Result<Vec<Outgoing>, Unavailable> {
+    async fn waiting(&self, device: DeviceId, ask: Ask) -> Result<Vec<Outgoing>, Unavailable> {
         if *self.unavailable.lock().unwrap() {
             return Err(Unavailable);
         }
         tokio::task::yield_now().await;
         let mut book = self.book();
         book.asks += 1;
-        book.largest_except = book.largest_except.max(except.len());
-        let except: HashSet<_> = except.into_iter().collect();
-        let waiting = book.inbox.range((device, PushId(i64::MIN))..=(device, PushId(i64::MAX)));
-        Ok(waiting.map(|(_, message)| message).filter(|m| !except.contains(&m.push)).take(limit).cloned().collect())
+        book.largest_except = book.largest_except.max(ask.except.len());
+        let except: HashSet<_> = ask.except.into_iter().collect();
+        let waiting = book.inbox.range((Excluded((device, ask.after)), Included((device, PushId(i64::MAX)))));
+        Ok(waiting.map(|(_, message)| message).filter(|m| !except.contains(&m.push)).take(ask.limit).cloned().collect())
     }
 
     fn arrived(&self, device: DeviceId, push: PushId) {

@@ -80,7 +80,7 @@ impl Loft {
 
     /// The pushes of which a message waits in a device's inbox.
     pub(crate) async fn waiting(&self, device: DeviceId, now: i64) -> Vec<PushId> {
-        let messages = self.store.inbox(device, Vec::new(), now, 100).await.unwrap();
+        let messages = self.store.inbox(device, PushId(0), Vec::new(), now, 100).await.unwrap();
         messages.into_iter().map(|message| message.push_id).collect()
     }
 

@@ -103,7 +103,7 @@ where
         let device = self.presence.device;
         match event {
             Event::End(end) => return Some(end),
-            Event::Look(ask) => self.look = Some(Box::pin(self.hub.desk.waiting(device, ask.except, ask.limit))),
+            Event::Look(ask) => self.look = Some(Box::pin(self.hub.desk.waiting(device, ask))),
             Event::Looked(waiting) => {
                 self.look = None;
                 if waiting.is_err() {

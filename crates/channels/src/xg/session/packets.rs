@@ -6,7 +6,7 @@ use pigeonloft_model::{PushId, ReceiptEvent};
 
 use smallvec::SmallVec;
 
-use super::{End, Held, InFlight, Session};
+use super::{End, InFlight, Session};
 use crate::xg::codec::{self, Answer, Fault, Packet, Publish};
 use crate::xg::receipt;
 use crate::xg::tracker::Ticket;
@@ -71,10 +71,10 @@ impl Session {
             self.in_flight = SmallVec::new();
         }
         if refused {
-            self.held.push((push, Held::PassedOver));
+            self.passed.add(push, self.max_held);
             return Step::Done;
         }
-        self.held.push((push, Held::Acknowledged));
+        self.held.push(push);
         acknowledged.extend([Acknowledged { push, ticket }]);
         Step::Acknowledged
     }
