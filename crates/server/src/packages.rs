@@ -56,6 +56,16 @@ impl PackageFolder {
         &self.0
     }
 
+    /// Bytes that may still be written to its disk.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn room(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.0)?;
+        // What is kept for the superuser is not the server's to write.
+        Ok(disk.f_bavail * disk.f_frsize)
+    }
+
     /// Where the file of this name is.
     #[must_use]
     pub fn file(&self, stored_as: &str) -> PathBuf {

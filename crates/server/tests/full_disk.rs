@@ -4,7 +4,10 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pigeonloft_testkit::{App, Fleet, Form, Habit, Phone, Server, SmallDisk, assert_refused, pigeonloft, raw, until};
+use pigeonloft_testkit::program::{json_in, require, run};
+use pigeonloft_testkit::{
+    App, Builder, Fleet, Form, Habit, Phone, Server, SmallDisk, assert_refused, pigeonloft, raw, until,
+};
 use serde_json::{Value, json};
 
 fn rows(bytes: usize) -> Vec<u8> {
@@ -13,6 +16,11 @@ fn rows(bytes: usize) -> Vec<u8> {
 
 fn to_ann() -> Value {
     json!({ "audience_type": "account", "account_list": ["ann"], "account_push_type": 1 })
+}
+
+/// A server on this disk whose uploads may take all of it.
+fn on(disk: &SmallDisk) -> Builder {
+    pigeonloft!().data_dir(disk.path()).set("package.disk_reserve_bytes", 0)
 }
 
 /// Fills the disk up, and waits until the database has noticed: what it has room for in its own files it still keeps.
@@ -42,7 +50,7 @@ fn examine(server: &mut Server) {
 #[test]
 fn a_full_disk_refuses_uploads_and_leaves_nothing_until_there_is_room_again() {
     let disk = SmallDisk::mount(48);
-    let server = pigeonloft!().data_dir(disk.path()).set("package.sort_memory_bytes", 65_536).start();
+    let server = on(&disk).set("package.sort_memory_bytes", 65_536).start();
     let app = server.app("android");
     let kept = app.uploaded(["ann", "bob"]);
     disk.fill_but(1 << 20);
@@ -61,8 +69,7 @@ fn a_full_disk_refuses_uploads_and_leaves_nothing_until_there_is_room_again() {
 #[test]
 fn a_push_that_meets_a_full_disk_goes_on_when_there_is_room_again() {
     let disk = SmallDisk::mount(32);
-    let server =
-        pigeonloft!().data_dir(disk.path()).set("push.batch_rows", 10).set("push.batches_in_flight", 1).start();
+    let server = on(&disk).set("push.batch_rows", 10).set("push.batches_in_flight", 1).start();
     let app = server.app("android");
     let accounts: Vec<String> = (0..2000).map(|place| format!("account-{place:04}")).collect();
     let phones: Vec<Phone> = app.import_devices(&server, &accounts).into_iter().map(Phone::new).collect();
@@ -93,7 +100,7 @@ fn a_push_that_meets_a_full_disk_goes_on_when_there_is_room_again() {
 #[test]
 fn an_upload_whose_disk_fills_up_in_its_middle_is_refused_and_leaves_nothing() {
     let disk = SmallDisk::mount(48);
-    let server = pigeonloft!().data_dir(disk.path()).set("package.sort_memory_bytes", 65_536).start();
+    let server = on(&disk).set("package.sort_memory_bytes", 65_536).start();
     let app = server.app("android");
     let zip = pigeonloft_package::corpus::zipped("list.txt", &rows(8 << 20));
     for (name, file) in [("list.txt", rows(3 << 20)), ("list.csv", rows(3 << 20)), ("list.zip", zip)] {
@@ -118,7 +125,7 @@ fn an_upload_whose_disk_fills_up_in_its_middle_is_refused_and_leaves_nothing() {
 #[test]
 fn what_devices_say_while_the_disk_is_full_waits_until_there_is_room() {
     let disk = SmallDisk::mount(16);
-    let mut server = pigeonloft!().data_dir(disk.path()).start();
+    let mut server = on(&disk).start();
     let app = server.app("android");
     let [reader, silent, leaver] = [(); 3].map(|()| Phone::new(app.register_device(Some("ann"))));
     let fleet = Fleet::new(server.mqtt());
@@ -169,7 +176,7 @@ fn what_devices_say_while_the_disk_is_full_waits_until_there_is_room() {
 fn a_disk_that_fills_up_again_and_again_costs_no_push_and_no_sum() {
     const PHONES: usize = 20;
     let disk = SmallDisk::mount(24);
-    let mut server = pigeonloft!().data_dir(disk.path()).set("push.batch_rows", 3).set("push.ack_wait_ms", 50).start();
+    let mut server = on(&disk).set("push.batch_rows", 3).set("push.ack_wait_ms", 50).start();
     let app = server.app("android");
     let accounts: Vec<String> = (0..PHONES).map(|place| format!("phone-{place:02}")).collect();
     let phones: Vec<Phone> = app.import_devices(&server, &accounts).into_iter().map(Phone::new).collect();
@@ -220,7 +227,7 @@ fn a_disk_that_fills_up_again_and_again_costs_no_push_and_no_sum() {
 #[test]
 fn a_server_killed_on_a_full_disk_goes_on_where_it_was_once_there_is_room() {
     let disk = SmallDisk::mount(16);
-    let mut server = pigeonloft!().data_dir(disk.path()).start();
+    let mut server = on(&disk).start();
     let app = server.app("android");
     let phone = Phone::new(app.register_device(Some("ann")));
     let mut pushes = vec![app.pushed(to_ann())];
@@ -237,4 +244,47 @@ fn a_server_killed_on_a_full_disk_goes_on_where_it_was_once_there_is_room() {
     }
     assert_eq!(phone.messages().len(), pushes.len());
     examine(&mut server);
+}
+
+#[test]
+fn uploads_leave_the_rest_of_a_nearly_full_disk_to_pushes_and_receipts() {
+    const RESERVE: usize = 8 << 20;
+    let disk = SmallDisk::mount(32);
+    let server = on(&disk).set("package.disk_reserve_bytes", RESERVE).start();
+    let app = server.app("android");
+    let (_fleet, phones) = Fleet::of(&server, [app.register_device(Some("ann"))]);
+    let upload_id = app.uploaded(["ann", "bob"]);
+    // There is room for the file, and then there would not be enough for the others.
+    disk.fill_but(RESERVE + (1 << 20));
+    let form = Form::of_file("list.txt", &rows(2 << 20));
+    assert_refused(&app.upload_form(&form), 1_008_011, "disk is nearly full");
+    // Nobody knows how long this will be: it is stopped on its way.
+    let mut curl = require("curl");
+    let url = server.url("/v3/push/package/upload");
+    let authorization = format!("Authorization: {}", app.basic());
+    let file = disk.path().join("list.txt");
+    std::fs::write(&file, rows(RESERVE)).expect("there is room");
+    let field = format!("file=@{}", file.display());
+    curl.args([
+        "-sS",
+        "--max-time",
+        "60",
+        "-H",
+        &authorization,
+        "-H",
+        "Transfer-Encoding: chunked",
+        "-F",
+        &field,
+        &url,
+    ]);
+    assert_refused(&json_in(&run(&mut curl)), 1_008_011, "disk is nearly full");
+    assert_refused(&app.upload("list.txt", "ab\ncd\n"), 1_008_011, "disk is nearly full");
+    assert_eq!(server.package_files().len(), 1);
+
+    let push_id = app.pushed(json!({ "audience_type": "package_account_push", "upload_id": upload_id }));
+    let _ = phones[0].wait_for_messages(1);
+    phones[0].report(&push_id, "shown");
+    assert_eq!(app.finished(&push_id)["receipts"]["shown"], 1);
+    disk.make_room();
+    assert_eq!(app.upload_form(&form)["retCode"], 0);
 }

@@ -85,6 +85,7 @@ pub struct Package {
     pub expanded_bytes: u64,
     pub uploads_at_once: usize,
     pub sort_memory_bytes: usize,
+    pub disk_reserve_bytes: u64,
     pub unused_days: u32,
 }
 

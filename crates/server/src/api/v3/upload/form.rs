@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use pigeonloft_model::{Fault, RetCode};
 use pigeonloft_package::{BadRows, FileName, IntakeError, Limits, Refusal};
 use pigeonloft_store::App;
 
 use super::FORM_BYTES;
-use super::intake::FileIntake;
+use super::intake::{FileIntake, Reserve};
 use super::unkept::Unkept;
 use crate::api::body;
 use crate::auth::Caller;
@@ -28,6 +28,8 @@ pub(super) struct Form<'a> {
     reader: Reader,
     /// Whether other uploads are being worked on.
     in_company: bool,
+    /// Bytes of the body, as far as its head tells.
+    announced: u64,
     file: Option<FileIntake>,
     /// Names of fields that are not the file's.
     others: Vec<String>,
@@ -35,7 +37,7 @@ pub(super) struct Form<'a> {
 
 impl<'a> Form<'a> {
     pub(super) fn new(loft: &'a Loft, caller: Caller, reader: Reader, in_company: bool) -> Self {
-        Self { loft, caller, reader, in_company, file: None, others: Vec::new() }
+        Self { loft, caller, reader, in_company, announced: 0, file: None, others: Vec::new() }
     }
 
     /// Reads the form to its end. Answers who sent it, and the file.
@@ -43,6 +45,7 @@ impl<'a> Form<'a> {
         let limits = &self.loft.config;
         let idle = Duration::from_secs(limits.http.body_idle_timeout_s);
         let mut left = limits.package.file_bytes + FORM_BYTES;
+        self.announced = body.size_hint().lower();
         while let Some(piece) = body::next_piece(body, idle).await.map_err(Unkept::broken_off)? {
             left = left.checked_sub(piece.len() as u64).ok_or_else(|| too_large(self.loft))?;
             self.caller.hash(&piece);
@@ -108,7 +111,8 @@ impl<'a> Form<'a> {
             pigeonloft_store::BadRows::Skip => BadRows::Skip,
         };
         let folder = PackageFolder::of(&self.loft.config);
-        self.file = Some(FileIntake::begin(folder, name, limits, bad_rows, self.in_company)?);
+        let reserve = Reserve { bytes: config.disk_reserve_bytes, announced: self.announced };
+        self.file = Some(FileIntake::begin(folder, name, limits, bad_rows, reserve, self.in_company)?);
         Ok(())
     }
 }

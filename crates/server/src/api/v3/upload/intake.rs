@@ -18,6 +18,9 @@ const QUEUE: usize = 16;
 /// the processors busy, and whoever waits for an answer must not queue behind eight of them.
 const NICE: i32 = 10;
 
+/// How many bytes of a file come before it is looked again whether the disk has room.
+const LOOK_AT_DISK: usize = 4 << 20;
+
 /// A file that is being taken in. Dropped, nothing of it stays.
 #[derive(Debug)]
 pub(super) struct FileIntake {
@@ -42,6 +45,7 @@ impl FileIntake {
         name: FileName,
         limits: Limits,
         bad_rows: BadRows,
+        reserve: Reserve,
         yields: bool,
     ) -> Result<Self, Unkept> {
         let (sender, pieces) = mpsc::channel::<Bytes>(QUEUE);
@@ -54,7 +58,7 @@ impl FileIntake {
                 lower_priority();
             }
             // Who no longer waits is gone, and the error with it; a package that was kept is removed below.
-            if let Err(Ok(kept)) = done.send(take_in(&folder, file, limits, bad_rows, pieces, asked)) {
+            if let Err(Ok(kept)) = done.send(take_in(&folder, file, limits, bad_rows, reserve, pieces, asked)) {
                 remove(&folder, &kept.stored_as);
             }
         };
@@ -88,21 +92,59 @@ impl FileIntake {
     }
 }
 
+/// Room on the disk that is not for uploads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reserve {
+    /// Bytes.
+    pub(super) bytes: u64,
+    /// What the upload will write at least, as far as its head tells.
+    pub(super) announced: u64,
+}
+
+impl Reserve {
+    /// Refuses the upload if it would leave less once it has written so much more.
+    fn stays(self, folder: &PackageFolder, more: u64) -> Result<(), Unkept> {
+        if self.bytes == 0 {
+            return Ok(());
+        }
+        match folder.room() {
+            Ok(room) if room < self.bytes.saturating_add(more) => {
+                tracing::error!(room, reserve = self.bytes, more, "an upload is refused for want of room on the disk");
+                Err(Unkept::failed("the server's disk is nearly full, and the rest is not for uploads"))
+            }
+            Ok(_) => Ok(()),
+            Err(error) => {
+                // Writing will tell.
+                tracing::warn!(%error, "the room on the disk cannot be told");
+                Ok(())
+            }
+        }
+    }
+}
+
 /// The thread's work.
 fn take_in(
     folder: &PackageFolder,
     name: FileName,
     limits: Limits,
     bad_rows: BadRows,
+    reserve: Reserve,
     mut pieces: mpsc::Receiver<Bytes>,
     asked: oneshot::Receiver<()>,
 ) -> Result<Kept, Unkept> {
+    reserve.stays(folder, reserve.announced)?;
     let mut intake = Intake::begin(folder.path(), name, limits, bad_rows)?;
+    let mut unlooked = 0;
     let mut taken = Vec::with_capacity(QUEUE);
     // All that wait at once: one by one, each would wake the other side for a single piece.
     while pieces.blocking_recv_many(&mut taken, QUEUE) > 0 {
         for piece in taken.drain(..) {
             intake.write(&piece)?;
+            unlooked += piece.len();
+        }
+        if unlooked >= LOOK_AT_DISK {
+            reserve.stays(folder, 0)?;
+            unlooked = 0;
         }
     }
     asked.blocking_recv().map_err(|_| Unkept::broken_off("the upload ended early"))?;
