@@ -13,17 +13,14 @@ use crate::world::World;
 /// Looks at all that customers were answered, and at what became of what they were not answered.
 pub(crate) fn after_a_start(world: &mut World) {
     let (mut packages, mut lists) = (0, 0);
-    let mut middle = 0;
     for customer in &world.scene.customers {
         let found = packages_of(customer);
         packages += found.len();
         lists += found.values().filter(|package| package["bad_rows"] != 0).count();
         check_uploads(customer, found, &mut world.tally.uploads);
-        middle += check_pushes(customer, &mut world.tally.pushes);
+        check_pushes(customer, &mut world.tally.pushes);
         check_registrations(customer);
     }
-    let met = &mut world.tally.in_the_middle;
-    *met = (met.0 + u64::from(middle > 0), met.1 + middle);
     let files = world.server.package_files();
     let of = |ending: &str| files.iter().filter(|name| name.ends_with(ending)).count();
     assert_eq!((of(".package"), of(".rejected.csv")), (packages, lists), "each file has its row: {files:?}");
@@ -91,9 +88,7 @@ fn pushes_of(customer: &Customer, are_wanted: usize) -> HashMap<String, String> 
     found
 }
 
-/// Answers how many have done some of their rows and not all.
-fn check_pushes(customer: &Customer, fates: &mut Fates) -> u64 {
-    let mut middle = 0;
+fn check_pushes(customer: &Customer, fates: &mut Fates) {
     let mut ledger = customer.ledger();
     let found = pushes_of(customer, ledger.pushes.len());
     for push in &mut ledger.pushes {
@@ -109,9 +104,7 @@ fn check_pushes(customer: &Customer, fates: &mut Fates) -> u64 {
         if shown["state"] == "PUSH_FINISHED" {
             push.finished.get_or_insert_with(Instant::now);
         }
-        middle += u64::from(rows_done > 0 && rows_done < push.rows);
     }
-    middle
 }
 
 fn check_registrations(customer: &Customer) {

@@ -191,16 +191,14 @@ impl Customer {
         is_kept
     }
 
-    /// Whether one of the latest pushes has done some of its rows and not all.
-    pub(crate) fn a_push_is_in_its_middle(&self) -> bool {
+    /// Whether one of the latest pushes has recorded some of its devices, and is not finished.
+    pub(crate) fn a_push_is_under_way(&self) -> bool {
         let latest: Vec<String> = {
             let ledger = self.ledger();
             ledger.pushes.iter().rev().filter_map(|push| push.fate.id().map(str::to_owned)).take(3).collect()
         };
-        latest.iter().map(|id| self.app.progress(id)).any(|shown| {
-            let rows_done = shown["rows_done"].as_u64();
-            rows_done > Some(0) && rows_done < shown["audience_rows"].as_u64()
-        })
+        let mut shown = latest.iter().map(|id| self.app.progress(id));
+        shown.any(|shown| shown["state"] == "PUSH_STARTED" && shown["targets"] != 0)
     }
 
     /// Registers a device, and binds it to an account of its own.

@@ -28,7 +28,7 @@ pub(crate) enum Moment {
     Accepted,
     /// Devices get messages.
     Sending,
-    /// A push has done some of its rows.
+    /// A push has recorded some of its devices.
     Recording,
     /// Devices report.
     Reporting,
@@ -69,14 +69,11 @@ impl Moment {
         }
     }
 
-    /// All moments in some order, one after which the server runs first.
+    /// All moments in some order.
     pub(crate) fn shuffled(rng: &mut Rng) -> Vec<Self> {
-        let mut moments = Self::ALL.to_vec();
+        // Recovery is to be met more often than anything else.
+        let mut moments = [Self::ALL.as_slice(), &[Self::Starting; 2]].concat();
         rng.shuffle(&mut moments);
-        // The last is taken first.
-        if moments.last() == Some(&Self::Starting) {
-            moments.swap(0, Self::ALL.len() - 1);
-        }
         moments
     }
 
@@ -85,7 +82,7 @@ impl Moment {
         let millis = |most: u64, rng: &mut Rng| Duration::from_micros(rng.u64(0..=most * 1000));
         if self != Self::Returning {
             // So that something is under way.
-            std::thread::sleep(Duration::from_millis(200) + millis(700, rng));
+            std::thread::sleep(Duration::from_millis(150) + millis(500, rng));
         }
         let calls = &world.scene.calls;
         let lasts = match self {
@@ -119,7 +116,7 @@ impl Moment {
                 60
             }
             Self::Recording => {
-                look(|| world.scene.customers.iter().any(|customer| customer.a_push_is_in_its_middle()));
+                look(|| world.scene.customers.iter().any(|customer| customer.a_push_is_under_way()));
                 60
             }
             Self::Reporting => {

@@ -23,8 +23,8 @@ pub(crate) struct Tally {
     pub(crate) broken_off: (u64, u64),
     /// Kills that left whole package files without a row, and such files.
     pub(crate) without_row: (u64, u64),
-    /// Kills that met pushes that had done some of their rows and not all, and such pushes.
-    pub(crate) in_the_middle: (u64, u64),
+    /// Starts after a kill at which pushes went on, and such pushes.
+    pub(crate) went_on: (u64, u64),
     /// Distinct rows of all packages kept.
     pub(crate) rows: u64,
     /// Messages that reached a device, repeats included.
@@ -72,7 +72,7 @@ impl Tally {
             (self.before_listening, "a server that could not be reached yet"),
             (self.broken_off.0, "an upload under way"),
             (self.without_row.0, "a package file without its row"),
-            (self.in_the_middle.0, "a push in its middle"),
+            (self.went_on.0, "a push under way"),
             (self.uploads.unanswered_kept, "an upload that was kept and not answered"),
             (self.uploads.unanswered_absent, "an upload that was not kept"),
             (self.pushes.unanswered_kept, "a push that was kept and not answered"),
@@ -99,7 +99,7 @@ impl fmt::Display for Tally {
         let met = |(kills, things): (u64, u64)| format!("{things}, at {kills} kills");
         writeln!(f, "  met          uploads broken off: {}", met(self.broken_off))?;
         writeln!(f, "               package files without a row: {}", met(self.without_row))?;
-        writeln!(f, "               pushes in their middle: {}", met(self.in_the_middle))?;
+        writeln!(f, "               pushes under way: {}", met(self.went_on))?;
         writeln!(f, "uploads        {}; {} rows", self.uploads, self.rows)?;
         writeln!(f, "pushes         {}; {} recipients", self.pushes, self.recipients)?;
         writeln!(f, "registrations  {} answered, all kept", self.registrations)?;

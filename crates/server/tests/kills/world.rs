@@ -15,8 +15,8 @@ use crate::moment::Moment;
 use crate::settle;
 use crate::tally::Tally;
 
-const CUSTOMERS: usize = 6;
-pub(crate) const BATCH_ROWS: u64 = 25;
+const CUSTOMERS: usize = 4;
+pub(crate) const BATCH_ROWS: u64 = 10;
 pub(crate) const BATCHES_IN_FLIGHT: u64 = 2;
 /// Messages of one device that are not acknowledged: the default of `mqtt.window`.
 pub(crate) const WINDOW: u64 = 32;
@@ -156,7 +156,7 @@ impl World {
 
     fn kill_while_it_starts(&mut self) {
         self.begin_to_start();
-        std::thread::sleep(self.start.mul_f64(1.5 * self.rng.f64()));
+        std::thread::sleep(self.start.mul_f64(1.3 * self.rng.f64()));
         self.tally.before_listening += u64::from(!self.server.has_started());
         self.kill(Moment::Starting);
     }
@@ -173,6 +173,11 @@ impl World {
         self.begin_to_start();
         self.server.wait_until_started();
         self.start = begun.elapsed();
+        let log = self.server.log();
+        let unfinished = log.rsplit_once(" unfinished=").and_then(|(_, rest)| rest.lines().next());
+        let unfinished: u64 = unfinished.and_then(|count| count.parse().ok()).expect("a start says what goes on");
+        let met = &mut self.tally.went_on;
+        *met = (met.0 + u64::from(unfinished > 0), met.1 + unfinished);
     }
 
     /// What was in the packages folder at the kill, and is not any more.
