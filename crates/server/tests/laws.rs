@@ -33,12 +33,15 @@ fn an_upload_whose_client_leaves_before_the_answer_leaves_a_file_with_its_row_or
     let form = Form::of_file("audience.txt", rows.as_bytes());
     let request = [raw::upload_head(&app, &form).as_bytes(), &form.body()].concat();
     let mut patience = Duration::ZERO;
-    for _ in 0..12 {
+    for upload in 0..12 {
         let mut stream = raw::connect(server.http());
         stream.write_all(&request).expect("the server reads");
         // Leaves a little later each time: while the rows are sorted, written, synced and named.
         std::thread::sleep(patience);
         patience += Duration::from_millis(15);
+        if upload % 2 == 0 {
+            raw::reset(stream);
+        }
     }
     let files = settled_files(&server);
     assert_eq!(files, packages(&app), "{:?}", server.package_files());

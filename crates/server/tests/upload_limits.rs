@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::Shutdown;
 
 use pigeonloft_testkit::program::{json_in, python, require, run};
 use pigeonloft_testkit::{App, Form, Server, assert_refused, pigeonloft, raw, until};
@@ -16,33 +15,6 @@ fn rows(bytes: usize) -> Vec<u8> {
 fn assert_nothing_is_left(server: &Server, app: &App) {
     until("nothing of the upload is left in the packages folder", || server.package_files().is_empty().then_some(()));
     assert_eq!(app.own("GET", "/v1/packages").1["packages"], json!([]));
-}
-
-#[test]
-fn an_upload_that_is_cut_off_anywhere_leaves_nothing_behind() {
-    // Little memory to sort in, so that files are written long before the end.
-    let server = pigeonloft!().set("package.sort_memory_bytes", 65_536).start();
-    let app = server.app("android");
-    let form = Form::of_file("list.txt", &rows(2 << 20));
-    let (head, body) = (raw::upload_head(&app, &form), form.body());
-    for tenth in 0..10 {
-        let mut stream = raw::connect(server.http());
-        stream.write_all(head.as_bytes()).expect("the server reads");
-        stream.write_all(&body[..body.len() * tenth / 10]).expect("the server reads");
-        if tenth % 2 == 0 {
-            // Half closed: the server could still answer, and what it says is no success.
-            stream.shutdown(Shutdown::Write).expect("it is open");
-            if let Some(answer) = raw::answer(&mut stream) {
-                assert_ne!(answer.json()["retCode"], 0, "{tenth} {answer:?}");
-            }
-        }
-        drop(stream);
-        assert_nothing_is_left(&server, &app);
-    }
-    assert_eq!(
-        raw::exchange(server.http(), &[head.as_bytes(), &body].concat()).expect("an answer").json()["retCode"],
-        0
-    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! [`Server`] runs the binary under test on a folder of its own, kills it, stops it and starts it again. [`App`] calls
 //! its API as a customer's program does, [`Form`] and [`raw`] as a peculiar one. [`Fleet`] is thousands of MQTT devices
-//! in one process, [`program`] the clients people really have. What is to be true of all of them is left to the tests.
+//! in one process, [`raw_mqtt`] one that misbehaves, [`program`] the clients people really have. What is to be true of all of them is left to the tests.
 //!
 //! Everything blocks, panics when what it needs is not there, and waits on states, never on time alone: [`until`].
 
@@ -14,6 +14,7 @@ mod form;
 mod ports;
 pub mod program;
 pub mod raw;
+pub mod raw_mqtt;
 mod server;
 mod wait;
 

@@ -65,6 +65,15 @@ pub fn try_connect(server: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// Closes a connection with a reset, as one that broke: nothing that is still on its way is delivered.
+///
+/// # Panics
+/// The system does not let it.
+pub fn reset(stream: TcpStream) {
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("it can be set");
+    drop(stream);
+}
+
 /// The head of an upload of this form: with credentials, and with `Connection: close` so that the answer has an end.
 #[must_use]
 pub fn upload_head(app: &App, form: &Form) -> String {
