@@ -7,6 +7,7 @@ mod clock;
 mod devices;
 mod dialogue;
 mod publish;
+mod resolve;
 
 use clap::Parser;
 
@@ -16,11 +17,13 @@ use clap::Parser;
 enum Command {
     Devices(devices::Devices),
     Publish(publish::Publish),
+    Resolve(resolve::Resolve),
 }
 
 fn main() -> anyhow::Result<()> {
     match Command::parse() {
         Command::Devices(devices) => devices.run(),
         Command::Publish(publish) => publish.run(),
+        Command::Resolve(resolve) => resolve.run(),
     }
 }
