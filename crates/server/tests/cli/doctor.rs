@@ -6,8 +6,9 @@ mod files;
 mod story;
 
 use std::fs;
+use std::io::Write;
 
-use pigeonloft_testkit::{Habit, until};
+use pigeonloft_testkit::{Fleet, Form, Habit, Phone, raw, until};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use story::{DEVICES, Folder, OFFLINE, Story};
@@ -98,4 +99,31 @@ fn a_server_runs_on_after_everything_that_can_be_repaired_was() {
     let (left, done) = folder.findings(&[]);
     assert_eq!(done["remain"], 0, "{left:?}");
     assert_eq!(done["repaired"], 0, "{left:?}");
+}
+
+#[test]
+fn a_kill_in_the_middle_of_a_push_and_an_upload_leaves_nothing_wrong_but_a_file() {
+    let settings = [("push.batch_rows", 10), ("push.batches_in_flight", 2), ("package.sort_memory_bytes", 65_536)];
+    let server = settings.iter().fold(pigeonloft_testkit::pigeonloft!(), |server, (key, value)| server.set(key, value));
+    let mut server = server.start();
+    let app = server.app("android");
+    let accounts: Vec<String> = (0..300).map(|place| format!("account-{place:03}")).collect();
+    let phones: Vec<Phone> = app.import_devices(&server, &accounts).into_iter().map(Phone::new).collect();
+    let fleet = Fleet::new(server.mqtt());
+    // Some do not acknowledge, so that the batches with them take their time.
+    let (stubborn, prompt): (Vec<_>, Vec<_>) = phones.chunks(10).map(|some| (&some[0], &some[1..6])).unzip();
+    fleet.online(stubborn, Habit::NeverAcknowledges);
+    fleet.online(prompt.into_iter().flatten(), Habit::Acknowledges);
+    let upload_id = app.uploaded(&accounts);
+    let form = Form::of_file("list.txt", &b"0123456\n".repeat(1 << 20));
+    let mut upload = raw::connect(server.http());
+    upload.write_all(raw::upload_head(&app, &form).as_bytes()).unwrap();
+    upload.write_all(&form.body()[..4 << 20]).unwrap();
+    let push_id = app.pushed(json!({ "audience_type": "package_account_push", "upload_id": upload_id }));
+    until("some of it is done", || (app.progress(&push_id)["rows_done"].as_u64() > Some(0)).then_some(()));
+    assert_eq!(app.progress(&push_id)["state"], "PUSH_STARTED", "it is killed in the middle");
+    server.kill9();
+    let (found, _) = Folder::of(&server).findings(&["--check-only"]);
+    let of_upload = |finding: &&Value| finding["what"].as_str().unwrap().ends_with("is of an upload that never ended");
+    assert_eq!(found.iter().find(|finding| !of_upload(finding)), None, "{found:?}");
 }
