@@ -24,6 +24,8 @@ pub enum PushTrouble {
         /// Rows of the audience.
         audience_rows: i64,
     },
+    /// It is not finished and the parts of its cursor contradict each other: it begins again, too.
+    CursorTorn,
     /// It is marked as finished, but not all of its audience was dealt with: it is recorded as failed, with this reason.
     EndedEarly {
         /// The cursor.
@@ -133,13 +135,17 @@ struct Stored {
     rows_done: i64,
     /// The last row that its cursor names.
     cursor: i64,
+    /// The parts of the cursor fit each other.
+    cursor_fits: bool,
     sums: Sums,
 }
 
 fn stored(tx: &Connection, push_id: PushId) -> Result<Option<Stored>> {
     let sql = format!(
         "SELECT {SUMS}, state, upload_id, finished_at IS NOT NULL, audience_rows, rows_done,
-            max(rows_done, window_row, coalesce(window_end, 0)) FROM push WHERE push_id = ?1"
+            max(rows_done, window_row, coalesce(window_end, 0)),
+            rows_done BETWEEN window_row AND coalesce(window_end, audience_rows)
+                AND (window_end IS NULL) = (window_device IS NULL) FROM push WHERE push_id = ?1"
     );
     let push = tx.prepare_cached(&sql)?.query_row([push_id.0], |row| {
         Ok(Stored {
@@ -150,6 +156,7 @@ fn stored(tx: &Connection, push_id: PushId) -> Result<Option<Stored>> {
             audience_rows: row.get(14)?,
             rows_done: row.get(15)?,
             cursor: row.get(16)?,
+            cursor_fits: row.get(17)?,
         })
     });
     Ok(push.optional()?)
@@ -196,7 +203,7 @@ impl Doctor {
 
     /// How far it is, and whether it ended.
     fn course(&self, tx: &Connection, push_id: PushId, push: &Stored, troubles: &mut Vec<PushTrouble>) -> Result<()> {
-        let &Stored { state, rows_done, cursor, audience_rows, finished, .. } = push;
+        let &Stored { state, rows_done, audience_rows, finished, .. } = push;
         let id = push_id.0;
         let runs = [PushState::Init, PushState::Wait, PushState::Started].iter().any(|runs| runs.code() == state);
         if let (false, Some(upload_id)) = (finished, push.upload_id) {
@@ -216,8 +223,12 @@ impl Doctor {
         if rows_done > audience_rows && (finished || !runs) {
             troubles.push(PushTrouble::CountsBeyond { rows_done, audience_rows });
             self.set(tx, "UPDATE push SET rows_done = audience_rows WHERE push_id = ?1", [id])?;
-        } else if cursor > audience_rows && runs && !finished {
-            troubles.push(PushTrouble::CursorBeyond { rows_done: cursor, audience_rows });
+        } else if runs && !finished && (push.cursor > audience_rows || !push.cursor_fits) {
+            troubles.push(if push.cursor > audience_rows {
+                PushTrouble::CursorBeyond { rows_done: push.cursor, audience_rows }
+            } else {
+                PushTrouble::CursorTorn
+            });
             self.set(
                 tx,
                 "UPDATE push SET rows_done = 0, no_device = 0, window_row = 0, window_end = NULL, window_device = NULL

@@ -19,6 +19,9 @@ const SHOW_EVERY: u64 = 1000;
 const RESTORE: &str = "restore the backup (docs/OPERATIONS.md); without one, `sqlite3 pigeonloft.db .recover` saves what \
                        can be read. Nothing else was looked at or changed";
 
+const BEGINS_AGAIN: &str =
+    "it begins again at the first row; a device that has its message may get it once more, under the same msg_id";
+
 /// Reads all of it. Answers whether its tables can be trusted.
 pub(super) fn examine_pages(examiner: &mut Examiner, report: &mut Report) -> Result<bool, Trouble> {
     report.looks_at("the database, page by page");
@@ -108,10 +111,10 @@ fn tell(push_id: PushId, trouble: &PushTrouble, report: &mut Report) -> Result<(
             report.repaired(PUSHES, what, "they were deleted")
         }
         PushTrouble::CursorBeyond { rows_done, audience_rows } => {
-            let what = format!("{push} is at row {rows_done} of {audience_rows}");
-            let did = "it begins again at the first row; a device that has its message may get it once more, under the \
-                       same msg_id";
-            report.repaired(PUSHES, what, did)
+            report.repaired(PUSHES, format_args!("{push} is at row {rows_done} of {audience_rows}"), BEGINS_AGAIN)
+        }
+        PushTrouble::CursorTorn => {
+            report.repaired(PUSHES, format_args!("{push} is at no place: its cursor contradicts itself"), BEGINS_AGAIN)
         }
         PushTrouble::CountsBeyond { rows_done, audience_rows } => {
             let what = format!("{push} ended at row {rows_done} of {audience_rows}");

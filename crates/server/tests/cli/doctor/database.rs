@@ -90,6 +90,8 @@ fn a_cursor_out_of_range_and_an_end_that_is_none_are_set_right() {
         ("finished_at = NULL WHERE push_id = 1", &["push 1 has ended by its state, and would be sent on"]),
         ("state = 2 WHERE push_id = 1", &["push 1 has ended by its times, and not by its state"]),
         ("rows_done = 1000 WHERE push_id = 2", &["push 2 is at row 1000 of 7", "it begins again at the first row"]),
+        ("window_row = 5 WHERE push_id = 2", &["push 2 is at no place", "it begins again at the first row"]),
+        ("window_device = 5 WHERE push_id = 2", &["push 2 is at no place", "it begins again at the first row"]),
     ] {
         let folder = Folder::copy();
         folder.sql(&format!("UPDATE push SET {wrong}"));
