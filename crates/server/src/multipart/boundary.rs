@@ -100,7 +100,11 @@ pub(super) fn classify(dashed: &[u8], text: &[u8]) -> Line {
 /// The delimiter of a body, once its first line showed which boundary it uses.
 #[derive(Debug)]
 pub(super) struct Delimiter {
-    finder: memmem::Finder<'static>,
+    /// Line end, `--` and the boundary.
+    needle: Vec<u8>,
+    /// Finds line ends with `--` behind them. Searching for the whole needle takes twice the time: it is too long for
+    /// vectors alone, and the digits most boundaries end in are what the rows are made of.
+    beginning: memmem::Finder<'static>,
     line_end: &'static [u8],
 }
 
@@ -130,7 +134,8 @@ impl Delimiter {
     /// The delimiter made of `dashed`, which is `--` and the boundary.
     pub(super) fn new(dashed: &[u8], end: LineEnd) -> Delimiter {
         let line_end = end.bytes();
-        Delimiter { finder: memmem::Finder::new(&[line_end, dashed].concat()).into_owned(), line_end }
+        let beginning = memmem::Finder::new(&[line_end, b"--"].concat()).into_owned();
+        Delimiter { needle: [line_end, dashed].concat(), beginning, line_end }
     }
 
     /// The line end that belongs to the delimiter, not to the data before it.
@@ -140,15 +145,15 @@ impl Delimiter {
 
     /// Finds the first delimiter in `window`, or what may become one at its end.
     pub(super) fn scan(&self, window: &[u8]) -> Scan {
-        let needle = self.finder.needle();
+        let needle = &self.needle[..];
         let dashed = &needle[self.line_end.len()..];
         let mut from = 0;
-        while let Some(found) = self.finder.find(&window[from..]) {
+        while let Some(found) = self.beginning.find(&window[from..]) {
             let data = from + found;
             let then = match classify(dashed, &window[data + self.line_end.len()..]) {
-                // A boundary has no line end in it, so no delimiter begins within this one.
+                // No delimiter begins within a line end and its dashes.
                 Line::No => {
-                    from = data + needle.len();
+                    from = data + self.beginning.needle().len();
                     continue;
                 }
                 Line::Undecided => Then::Undecided,
