@@ -7,8 +7,8 @@
 //! There are two queues, each first in, first out: in it a write that was queued later sees, and is ordered after,
 //! every earlier one. *Calls* are short, and somebody waits for the answer; the writes in *bulk* record batches of
 //! pushes and what devices report, and there are always more of them. A group is taken from one queue, and the next
-//! from the other where something waits there: so a call waits for one group, however many pushes run, and pushes go on
-//! however many call.
+//! from the other where something waits there. A group in bulk ends with the write under way when a call comes: so a call
+//! waits for one write and its commit, however many pushes run, and pushes go on however many call.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -160,10 +160,10 @@ impl Writer {
             .spawn(move || {
                 let mut queues = Queues { calls: of_calls, bulk: in_bulk };
                 while let Some((lane, first)) = waiting.block_on(queues.next()) {
-                    write_group(&connection, first, queues.lane(lane), &counted);
+                    write_group(&connection, first, &mut queues, lane, &counted);
                     // The other queue's turn, if something waits there.
-                    if let Ok(first) = queues.lane(lane.other()).try_recv() {
-                        write_group(&connection, first, queues.lane(lane.other()), &counted);
+                    if let Some(first) = queues.waiting(lane.other()) {
+                        write_group(&connection, first, &mut queues, lane.other(), &counted);
                     }
                 }
                 tracing::debug!("the store's writer ends: nobody holds the store any more");
@@ -199,10 +199,20 @@ struct Queues {
 }
 
 impl Queues {
-    fn lane(&mut self, lane: Lane) -> &mut mpsc::Receiver<Box<dyn Job>> {
-        match lane {
+    /// The first write of a queue, if one waits there.
+    fn waiting(&mut self, lane: Lane) -> Option<Box<dyn Job>> {
+        let queue = match lane {
             Lane::Calls => &mut self.calls,
             Lane::Bulk => &mut self.bulk,
+        };
+        queue.try_recv().ok()
+    }
+
+    /// The next write for a group of this queue, if one waits there and nothing more urgent does.
+    fn more(&mut self, lane: Lane) -> Option<Box<dyn Job>> {
+        match lane {
+            Lane::Bulk if !self.calls.is_empty() => None,
+            _ => self.waiting(lane),
         }
     }
 
@@ -254,12 +264,7 @@ impl crate::Store {
     }
 }
 
-fn write_group(
-    connection: &Connection,
-    first: Box<dyn Job>,
-    jobs: &mut mpsc::Receiver<Box<dyn Job>>,
-    stats: &WriterStats,
-) {
+fn write_group(connection: &Connection, first: Box<dyn Job>, queues: &mut Queues, lane: Lane, stats: &WriterStats) {
     let mut done = Vec::new();
     let begun = Instant::now();
     let mut failure = connection.execute_batch("BEGIN IMMEDIATE").err().map(Lost::from);
@@ -270,7 +275,7 @@ fn write_group(
         }
         done.push(job);
         let room = failure.is_none() && done.len() < GROUP && begun.elapsed() < GROUP_TIME;
-        next = if room { jobs.try_recv().ok() } else { None };
+        next = if room { queues.more(lane) } else { None };
     }
     if failure.is_none() {
         failure = connection.execute_batch("COMMIT").err().map(Lost::from);

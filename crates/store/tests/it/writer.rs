@@ -1,6 +1,9 @@
 //! The writer: writes are committed in groups, in order, and each stands or falls alone.
 
-use std::sync::mpsc;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::Poll;
 use std::time::Duration;
 
 use pigeonloft_store::{Error, Store, Tx, Written};
@@ -137,6 +140,67 @@ async fn a_full_disk_is_told_to_every_write_of_the_group_and_passes() {
     loft.store.write(make_room).await.unwrap();
     loft.store.write(add("neighbour")).await.unwrap();
     assert_eq!(channels(&loft), ["neighbour"]);
+}
+
+/// Lets a call queue its write, and go on waiting for it.
+async fn queued<T>(call: impl Future<Output = T>) -> Pin<Box<impl Future<Output = T>>> {
+    let mut call = Box::pin(call);
+    let waits = poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_pending())).await;
+    assert!(waits, "there is room in the queue, and the writer is held");
+    call
+}
+
+/// Notes in which order writes are run.
+#[derive(Default, Clone)]
+struct Order(Arc<Mutex<Vec<String>>>);
+
+impl Order {
+    fn note(&self, what: impl Into<String>) -> impl FnOnce(Tx<'_>) -> pigeonloft_store::Result<()> + Send + 'static {
+        let (order, what) = (self.0.clone(), what.into());
+        move |_| {
+            order.lock().unwrap().push(what);
+            Ok(())
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_does_not_wait_for_what_is_queued_in_bulk() {
+    let loft = Loft::open().await;
+    let (go_on, held) = hold(&loft.store).await;
+    let order = Order::default();
+    let first = queue(&loft.store, order.note("bulk 1")).await;
+    let second = queue(&loft.store, order.note("bulk 2")).await;
+    let call = queued(loft.store.write(order.note("call"))).await;
+    go_on.send(()).unwrap();
+    held.await.unwrap();
+    call.await.unwrap();
+    first.await.unwrap();
+    second.await.unwrap();
+    assert_eq!(*order.0.lock().unwrap(), ["call", "bulk 1", "bulk 2"]);
+}
+
+#[tokio::test]
+async fn what_is_in_bulk_waits_for_one_group_of_calls_however_many_there_are() {
+    let loft = Loft::open().await;
+    let (go_on, held) = hold(&loft.store).await;
+    let order = Order::default();
+    let bulk = queue(&loft.store, order.note("bulk")).await;
+    let mut calls = Vec::new();
+    for call in 0..1_000 {
+        calls.push(queued(loft.store.write(order.note(call.to_string()))).await);
+    }
+    go_on.send(()).unwrap();
+    held.await.unwrap();
+    bulk.await.unwrap();
+    for call in calls {
+        call.await.unwrap();
+    }
+    let order = order.0.lock().unwrap();
+    let place = order.iter().position(|what| what == "bulk").unwrap();
+    assert!(place <= 512, "{place} calls came before it");
+    let calls = order.iter().filter(|what| *what != "bulk").map(|what| what.parse::<usize>().unwrap());
+    assert!(calls.eq(0..1_000), "calls keep their order");
 }
 
 #[tokio::test]
