@@ -145,8 +145,10 @@ fn rows_without_content_are_counted_and_refused() {
     let blanks = format!("no rows ({FULL} blank)");
     port.refuses("blank.txt", FULL, pieces(b"\n", FULL), 1_008_012, &[&blanks]);
     port.refuses("blank.csv", FULL, pieces(b"\n", FULL), 1_008_012, &[&blanks]);
-    let (length, blank) = whole(zipped_pieces("list.txt", pieces(b"\n", EXPANDED)));
-    port.refuses("blank.zip", length, blank, 1_008_012, &[&format!("no rows ({EXPANDED} blank)")]);
+    // A quarter: of all that can be packed, these are the most rows by far.
+    let blanks = EXPANDED / 4;
+    let (length, blank) = whole(zipped_pieces("list.txt", pieces(b"\n", blanks)));
+    port.refuses("blank.zip", length, blank, 1_008_012, &[&format!("no rows ({blanks} blank)")]);
     let bad = format!("{} bad rows: line 1: ", FULL / 2);
     port.refuses("bad.txt", FULL, pieces(b"x\n", FULL), 1_008_007, &[&bad, "line 10: ", "and ", "bad_rows = skip"]);
 }
