@@ -8,7 +8,7 @@ use super::record::{Form, Record, Row, records};
 /// Bits of an entry that tell where its record starts; the others are the first of its key.
 const OFFSET_BITS: u32 = 22;
 /// Bytes of records a leaf may have.
-pub(super) const LEAF_BYTES_MAX: usize = 3 << 20;
+pub(super) const LEAF_BYTES_MAX: usize = 2 << 20;
 const _: () = assert!(LEAF_BYTES_MAX < 1 << OFFSET_BITS);
 
 /// A leaf; its buffers serve one after another.
@@ -29,6 +29,8 @@ impl Leaf {
         let Self { text, entries } = self;
         let shared = shared_prefix(form, text);
         entries.clear();
+        // Records of one length are the rule, and growing would hold twice what is needed.
+        entries.reserve_exact(records(form, text).next().map_or(0, |(_, first)| text.len() / first.size()));
         let key = |record: Record<'_>| record.key(form, shared) >> OFFSET_BITS << OFFSET_BITS;
         entries.extend(records(form, text).map(|(at, record)| key(record) | at as u64));
         // Numbers first: that touches no record. Then each group of equal ones by the rows themselves.

@@ -168,6 +168,7 @@ impl Leaves {
                 let parted = part(&mut self.pool, chain, &mut self.pending, (self.form, self.form), buckets)?;
                 self.pending.extend(parted.finish(&self.pool).into_iter().rev());
             } else {
+                text.reserve_exact(chain.bytes() as usize + self.pool.chunk_bytes());
                 self.pool.read(chain, text)?;
             }
         }
