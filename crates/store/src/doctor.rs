@@ -4,6 +4,7 @@
 //! means to an operator, and the files beside the database, are the command line's. Memory is bounded: everything is
 //! walked in the order of its key.
 
+mod dangling;
 mod inbox;
 mod pushes;
 
@@ -13,6 +14,7 @@ use pigeonloft_model::{PushId, UploadId};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
+pub use dangling::Dangling;
 pub use inbox::StrayInbox;
 pub use pushes::PushTrouble;
 
@@ -22,6 +24,9 @@ use crate::{DATABASE_FILE, packages, schema, tune};
 
 /// Damages told at most: the first ones say whether it is one page or all of them.
 const DAMAGES_TOLD: u32 = 10;
+
+/// Pages held in memory, KiB: rows are looked up in other orders than they lie in.
+const CACHE_KIB: i64 = 64 << 10;
 
 /// Pushes named at most where several are meant.
 const PUSHES_NAMED: u32 = 10;
@@ -68,19 +73,6 @@ pub enum Schema {
     Empty,
 }
 
-/// Rows of a table whose parent is gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dangling {
-    /// Their table.
-    pub table: String,
-    /// The table of the parent.
-    pub parent: String,
-    /// How many there are.
-    pub rows: u64,
-    /// They would have gone with the parent: they can be deleted, and are where the doctor mends.
-    pub may_go: bool,
-}
-
 impl Doctor {
     /// Opens the database of a data folder, which must be there. Without `mend` nothing in it is changed, whatever is
     /// called.
@@ -93,6 +85,7 @@ impl Doctor {
         let mut connection =
             Connection::open_with_flags(&path, flags).map_err(|source| Error::Open { path: path.clone(), source })?;
         tune(&mut connection)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         // What is looked for may be many rows: they are sorted and remembered on disk.
         connection.pragma_update(None, "temp_store", "FILE")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -152,62 +145,6 @@ impl Doctor {
         }
         schema::migrate(&mut self.connection)?;
         Ok(Schema::Migrated(found))
-    }
-
-    /// Rows whose parent is gone, by table. Those that would have gone with it are deleted.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn dangling(&self) -> Result<Vec<Dangling>> {
-        let mut found: Vec<(Dangling, i64)> = Vec::new();
-        let mut check = self.connection.prepare("PRAGMA foreign_key_check")?;
-        let mut rows = check.query([])?;
-        while let Some(row) = rows.next()? {
-            let (table, parent, key): (String, String, i64) = (row.get(0)?, row.get(2)?, row.get(3)?);
-            match found.iter_mut().find(|(seen, nth)| seen.table == table && *nth == key) {
-                Some((seen, _)) => seen.rows += 1,
-                None => found.push((Dangling { table, parent, rows: 1, may_go: false }, key)),
-            }
-        }
-        drop(rows);
-        for (dangling, key) in &mut found {
-            self.let_go(dangling, *key)?;
-        }
-        Ok(self.unheld()?.into_iter().chain(found.into_iter().map(|(dangling, _)| dangling)).collect())
-    }
-
-    /// Accounts bound to devices that do not hold them, or that are gone: between these two tables, an import would pay
-    /// too much for a foreign key. The other way round is no trouble: an import that broke off leaves it so.
-    fn unheld(&self) -> Result<Option<Dangling>> {
-        let unheld = "FROM account WHERE NOT EXISTS (
-            SELECT 1 FROM account_of_device o CROSS JOIN device d ON d.device_id = o.device_id
-            WHERE o.device_id = account.device_id AND o.account_type = account.account_type AND o.name = account.name)";
-        let rows: u64 = self.connection.query_row(&format!("SELECT count(*) {unheld}"), [], |row| row.get(0))?;
-        if rows > 0 && self.mend {
-            self.connection.execute(&format!("DELETE {unheld}"), [])?;
-        }
-        let dangling = Dangling { table: "account".into(), parent: "account_of_device".into(), rows, may_go: true };
-        Ok((rows > 0).then_some(dangling))
-    }
-
-    /// Deletes rows whose parent is gone, if the schema says that they go with it. `key` is the number of the foreign
-    /// key in its table.
-    fn let_go(&self, dangling: &mut Dangling, key: i64) -> Result<()> {
-        let sql =
-            "SELECT \"from\", coalesce(\"to\", \"from\"), on_delete FROM pragma_foreign_key_list(?1) WHERE id = ?2";
-        let (from, to, on_delete): (String, String, String) =
-            self.connection
-                .query_row(sql, params![dangling.table, key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        dangling.may_go = on_delete == "CASCADE";
-        if dangling.may_go && self.mend {
-            let Dangling { table, parent, .. } = &*dangling;
-            // The names are the schema's own.
-            self.connection.execute(
-                &format!("DELETE FROM \"{table}\" WHERE \"{from}\" NOT IN (SELECT \"{to}\" FROM \"{parent}\")"),
-                [],
-            )?;
-        }
-        Ok(())
     }
 
     /// Packages of all apps, by their ids: at most `limit` after `after`.
