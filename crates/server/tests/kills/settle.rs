@@ -8,9 +8,12 @@ use serde_json::json;
 
 use crate::customer::Customer;
 use crate::gate::Gate;
-use crate::ledger::{Fate, Push};
+use crate::ledger::{Fate, Push, Upload};
 use crate::repeats;
 use crate::world::{Scene, World};
+
+/// Pushes of a customer at the end of a round, to packages that none has read: one a second is taken.
+const READ_AT_THE_END: usize = 3;
 
 /// Lets everything come to its end, and looks at it.
 pub(crate) fn settle(world: &mut World) {
@@ -26,21 +29,28 @@ pub(crate) fn settle(world: &mut World) {
         scene.fleet.stay(phone, Habit::Shows);
     }
     for customer in &scene.customers {
+        wait_for_the_end(customer);
+    }
+    world.examine();
+    for customer in &scene.customers {
         all_is_there(world, customer);
     }
 }
 
-/// A package that nobody pushed to is read by a push, too.
+/// Packages nobody pushed to are read by a push, too: as many as a few seconds allow, first those of which nobody knew that
+/// they were kept. The doctor reads all of them.
 fn push_what_was_not_pushed(scene: &Scene, customer: &Customer) {
     let gate = Gate::default();
     gate.open();
     let pass = gate.enter().expect("it is open");
     let places: Vec<usize> = {
         let ledger = customer.ledger();
-        let unread = ledger.uploads.iter().enumerate().filter(|(_, upload)| !upload.pushed);
-        unread.filter(|(_, upload)| upload.fate.id().is_some()).map(|(place, _)| place).collect()
+        let unread = |(_, upload): &(usize, &Upload)| !upload.pushed && upload.fate.id().is_some();
+        let mut unread: Vec<(usize, &Upload)> = ledger.uploads.iter().enumerate().filter(unread).collect();
+        unread.sort_by_key(|(_, upload)| matches!(upload.fate, Fate::Answered(_)));
+        unread.into_iter().map(|(place, _)| place).collect()
     };
-    for place in places {
+    for place in places.into_iter().take(READ_AT_THE_END) {
         until("the app's turn to push to a package comes", || {
             customer.push_package(place, &scene.calls, &pass);
             customer.ledger().uploads[place].pushed.then_some(())
@@ -48,11 +58,10 @@ fn push_what_was_not_pushed(scene: &Scene, customer: &Customer) {
     }
 }
 
-fn all_is_there(world: &mut World, customer: &Customer) {
-    let tally = &mut world.tally;
-    let ledger = std::mem::take(&mut *customer.ledger());
-    let pushes: Vec<&Push> = ledger.pushes.iter().filter(|push| push.fate != Fate::Absent).collect();
-    for push in &pushes {
+/// Waits until every push has come to its end.
+fn wait_for_the_end(customer: &Customer) {
+    let ledger = customer.ledger();
+    for push in ledger.pushes.iter().filter(|push| push.fate != Fate::Absent) {
         let id = push.fate.id().expect("every fate is decided");
         let finished = customer.app.finished(id);
         let shown = ["rows_done", "no_device", "targets"].map(|name| finished[name].as_u64());
@@ -67,6 +76,12 @@ fn all_is_there(world: &mut World, customer: &Customer) {
             (*receipts == json!({ "shown": push.phones.len(), "clicked": 0, "cleared": 0 })).then_some(())
         });
     }
+}
+
+fn all_is_there(world: &mut World, customer: &Customer) {
+    let tally = &mut world.tally;
+    let ledger = std::mem::take(&mut *customer.ledger());
+    let pushes: Vec<&Push> = ledger.pushes.iter().filter(|push| push.fate != Fate::Absent).collect();
     assert_once_each(&customer.phones, &pushes);
     repeats::count(&customer.phones, &pushes, &world.downs, &mut tally.repeats);
 

@@ -124,8 +124,7 @@ impl World {
 
     /// Once more, after a start that follows an orderly end.
     pub(crate) fn last_look(&mut self) {
-        self.server.terminate();
-        self.server.restart();
+        self.examine();
         check::after_a_start(self);
         for customer in &self.scene.customers {
             for (push_id, devices) in &customer.ledger().ended {
@@ -136,6 +135,14 @@ impl World {
         }
         self.scene.gate.end();
         self.threads.drain(..).for_each(|thread| thread.join().expect("nobody failed"));
+    }
+
+    /// Stops the server as it should be, has the data folder examined, every package among it, and starts the server again.
+    pub(crate) fn examine(&mut self) {
+        self.server.terminate();
+        let said = self.server.run(["doctor", "--check-only"]);
+        assert!(said.contains("nothing is wrong"), "{said}");
+        self.server.restart();
     }
 
     fn next_moment(&mut self) -> Moment {
@@ -219,6 +226,9 @@ fn customer_acts(scene: &Arc<Scene>, place: usize, mut rng: Rng) -> JoinHandle<(
     std::thread::spawn(move || {
         while let Some(pass) = scene.gate.enter() {
             scene.customers[place].act(&mut rng, &scene, &pass);
+            drop(pass);
+            // An app pushes to one package a second: without a rest, most would be uploaded for nothing.
+            std::thread::sleep(Duration::from_millis(rng.u64(0..100)));
         }
     })
 }
