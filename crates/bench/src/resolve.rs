@@ -38,6 +38,9 @@ impl Resolve {
             .with_context(|| format!("cannot read {}", self.accounts.display()))?;
         let mut names: Vec<&str> = text.lines().collect();
         names.sort_unstable();
+        // One after another in memory, too, as a package's reader has them.
+        let text = names.join("\n");
+        let names: Vec<&str> = text.lines().collect();
         let reader = Store::open(&self.data_dir)?.reader()?;
         let (begun, busy) = (now(), processor_time());
         let (mut devices, mut no_device) = (0, 0);

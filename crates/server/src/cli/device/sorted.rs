@@ -18,8 +18,8 @@ use super::row::Row;
 use crate::cli::failure::Failure;
 use crate::cli::progress;
 
-/// Memory of each sorting, bytes.
-const SORT_MEMORY: usize = 64 << 20;
+/// Memory of each of the two sortings, bytes.
+const SORT_MEMORY: usize = 32 << 20;
 
 /// Rows of a transaction, at least: a running server's own writes wait for one. Twice as many at most, where the last
 /// device has more rows.
