@@ -21,7 +21,7 @@ use crate::wait::until;
 use connection::Command;
 use memory::Memory;
 
-pub use memory::{Delivery, Ending, Message, Receipt};
+pub use memory::{Connection, Delivery, Ending, Message, Receipt};
 
 /// Phones that connect at the same time: below what a listening socket keeps waiting.
 const AT_ONCE: usize = 256;
@@ -162,11 +162,11 @@ impl Phone {
         self.memory().deliveries.iter().map(|delivery| delivery.message.clone()).collect()
     }
 
-    /// How everything it got came, in that order, and how each of its connections ended, if it has.
+    /// How everything it got came, in that order, and the connections over which it did.
     #[must_use]
-    pub fn deliveries(&self) -> (Vec<Delivery>, Vec<Option<Ending>>) {
+    pub fn deliveries(&self) -> (Vec<Delivery>, Vec<Connection>) {
         let memory = self.memory();
-        (memory.deliveries.clone(), memory.endings.clone())
+        (memory.deliveries.clone(), memory.connections.clone())
     }
 
     /// How many messages it got, repeats included, and how many of its receipts the server has taken.

@@ -21,7 +21,7 @@ mod wait;
 pub use app::{App, Device, assert_refused};
 pub use certificate::Certificate;
 pub use disk::SmallDisk;
-pub use fleet::{Delivery, Ending, Fleet, Habit, Message, Phone, Receipt, State};
+pub use fleet::{Connection, Delivery, Ending, Fleet, Habit, Message, Phone, Receipt, State};
 pub use form::Form;
 pub use server::{Builder, Server};
 pub use wait::{LONG, until, until_within};

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use pigeonloft_testkit::{App, Device, Form, Phone, Server, raw};
@@ -171,8 +171,8 @@ impl Customer {
         let (place, title) = {
             let mut ledger = self.ledger();
             let title = ledger.name("push");
-            let fate = Fate::Unanswered;
-            let push = Push { title: title.clone(), fate, rows, no_device, phones, rows_done: 0, finished: None };
+            let (since, fate) = (Instant::now(), Fate::Unanswered);
+            let push = Push { title: title.clone(), since, fate, rows, no_device, phones, rows_done: 0 };
             ledger.pushes.push(push);
             (ledger.pushes.len() - 1, title)
         };

@@ -59,6 +59,8 @@ pub(crate) struct Upload {
 pub(crate) struct Push {
     /// Which no other push of the customer has.
     pub(crate) title: String,
+    /// Before which the server knew nothing of it.
+    pub(crate) since: Instant,
     pub(crate) fate: Fate,
     /// Rows of its audience.
     pub(crate) rows: u64,
@@ -68,8 +70,6 @@ pub(crate) struct Push {
     pub(crate) phones: Vec<usize>,
     /// Rows done when it was last looked at.
     pub(crate) rows_done: u64,
-    /// Since when it is known to be finished.
-    pub(crate) finished: Option<Instant>,
 }
 
 /// A device that was registered and bound to an account of its own.

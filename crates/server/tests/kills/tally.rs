@@ -49,11 +49,11 @@ pub(crate) struct Fates {
 /// Messages that came again though the device had acknowledged them.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
-    /// Of batches that were under way at a kill.
+    /// Of batches that were under way at a kill: the device was connected before the push came.
     pub(crate) of_batches: u64,
     /// The most of them for one push and kill.
     pub(crate) most_of_batches: u64,
-    /// From inboxes: the acknowledgement was not yet durable at the kill.
+    /// Of the same, or from inboxes: the device connected later, and its acknowledgement was not yet durable at the kill.
     pub(crate) of_inboxes: u64,
     /// The device itself had cut the connection.
     pub(crate) cut_by_device: u64,
@@ -106,7 +106,10 @@ impl fmt::Display for Tally {
         writeln!(f, "messages       {}; receipts {}", self.messages, self.receipts)?;
         let Repeats { of_batches, most_of_batches, of_inboxes, cut_by_device, oldest } = &self.repeats;
         writeln!(f, "repeats        {of_batches} of batches under way, at most {most_of_batches} of a push at a kill")?;
-        writeln!(f, "               {of_inboxes} of inboxes, {cut_by_device} after the device cut its connection")?;
+        writeln!(
+            f,
+            "               {of_inboxes} of these or of inboxes, {cut_by_device} after the device cut its connection"
+        )?;
         write!(f, "               the oldest was acknowledged {} ms before its kill", oldest.as_millis())
     }
 }

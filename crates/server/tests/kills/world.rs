@@ -119,7 +119,10 @@ impl World {
             check::after_a_start(self);
         }
         settle::settle(self);
-        println!("{} kills: {:?}", self.tally.kills, self.tally.repeats);
+        println!(
+            "{} kills: {} messages, {} uploads",
+            self.tally.kills, self.tally.messages, self.tally.uploads.answered
+        );
     }
 
     /// Once more, after a start that follows an orderly end.

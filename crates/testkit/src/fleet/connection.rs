@@ -148,7 +148,11 @@ impl Line {
         let filter = TopicFilter::try_from("push")?;
         self.send(Subscribe::new(Pid::default(), vec![(filter, QoS::Level1)]).into()).await?;
         match self.next().await? {
-            Packet::Suback(_) => self.phone.memory().stands(self.task, State::Online),
+            Packet::Suback(_) => {
+                let mut memory = self.phone.memory();
+                memory.connections[self.connection].subscribed = Some(Instant::now());
+                memory.stands(self.task, State::Online);
+            }
             other => panic!("the server answers SUBSCRIBE with {other:?}"),
         }
         if self.habit == Habit::Shows {

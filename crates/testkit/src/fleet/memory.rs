@@ -43,6 +43,15 @@ pub enum Ending {
     Broken,
 }
 
+/// A connection, or the try to make one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Connection {
+    /// When its subscription was granted.
+    pub subscribed: Option<Instant>,
+    /// How it ended, once it has.
+    pub ending: Option<Ending>,
+}
+
 /// What a phone reported of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -59,8 +68,8 @@ pub(super) struct Memory {
     pub(super) state: State,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) receipts: Vec<Receipt>,
-    /// Of each connection it tried to make.
-    pub(super) endings: Vec<Option<Ending>>,
+    /// Each it tried to make.
+    pub(super) connections: Vec<Connection>,
     /// To the task that connects it, while there is one.
     pub(super) commands: Option<mpsc::UnboundedSender<Command>>,
     /// Counts such tasks, so that an older one leaves the state of a newer one alone.
@@ -75,7 +84,7 @@ impl Default for Memory {
             state: State::Offline,
             deliveries: Vec::new(),
             receipts: Vec::new(),
-            endings: Vec::new(),
+            connections: Vec::new(),
             commands: None,
             task: 0,
             forgotten: 0,
@@ -89,8 +98,8 @@ impl Memory {
         self.state = State::Connecting;
         self.commands = Some(commands);
         self.task += 1;
-        if let Some(ending @ None) = self.endings.last_mut() {
-            *ending = Some(Ending::Cut);
+        if let Some(last) = self.connections.last_mut() {
+            last.ending.get_or_insert(Ending::Cut);
         }
         self.task
     }
@@ -112,13 +121,13 @@ impl Memory {
 
     /// A new connection. Answers its number.
     pub(super) fn connection(&mut self) -> usize {
-        self.endings.push(None);
-        self.endings.len() - 1
+        self.connections.push(Connection::default());
+        self.connections.len() - 1
     }
 
     /// A connection is over, in this way, unless another was noted before.
     pub(super) fn ended(&mut self, connection: usize, ending: Ending) {
-        self.endings[connection].get_or_insert(ending);
+        self.connections[connection].ending.get_or_insert(ending);
     }
 
     /// Notes what is about to be reported. Answers its place.
