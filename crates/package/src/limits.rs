@@ -14,7 +14,7 @@ pub struct Limits {
     pub row_chars_min: u16,
     /// Characters of a row, at most. 100.
     pub row_chars_max: u16,
-    /// Bytes of rows held before some are spilled to disk. 48 MiB, nearly what 100 MiB of tokens take; raised to 64 KiB (or
+    /// Bytes of rows held before some are spilled to disk. 40 MiB, of the 52 that 100 MiB of tokens take; raised to 64 KiB (or
     /// 128 of the longest rows) when smaller, lowered to 1 GiB when larger. Some 6 MiB come to it for sorting.
     pub sort_memory: usize,
     /// Bytes of the file of rejected rows ([`BadRows::Skip`]), at most; bad rows beyond it are counted only. 64 MiB.
@@ -28,7 +28,7 @@ impl Default for Limits {
             expanded_bytes: 4 << 30,
             row_chars_min: 2,
             row_chars_max: 100,
-            sort_memory: 48 << 20,
+            sort_memory: 40 << 20,
             rejected_bytes: 64 << 20,
         }
     }

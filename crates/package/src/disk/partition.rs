@@ -83,13 +83,7 @@ impl Partition {
     /// Parts `source`, whose records have the form `from`, into at most `buckets`, by a sample of its rows. Some bucket is
     /// smaller than all of it, unless all rows share more than they were known to, or are the same, or `buckets` is less
     /// than [`BUCKETS_MIN`]. At least twice as many chunks as buckets must be free.
-    pub(super) fn split(
-        pool: &mut Pool,
-        mut source: Chain,
-        from: Form,
-        form: Form,
-        buckets: usize,
-    ) -> io::Result<Self> {
+    pub(super) fn split(pool: &mut Pool, source: Chain, from: Form, form: Form, buckets: usize) -> io::Result<Self> {
         let (mut text, mut packed) = (Vec::new(), Vec::new());
         let convert = |text: &mut Vec<u8>, packed: &mut Vec<u8>| {
             if from != form {
@@ -102,14 +96,10 @@ impl Partition {
         convert(&mut text, &mut packed);
         let (prefix, splitters) = splitters(form, &text, buckets);
         let mut partition = Self::new(form, prefix, splitters);
-        while source.chunks() > 0 {
-            text.clear();
-            pool.read(source.split_front(MOVED_CHUNKS), &mut text)?;
-            convert(&mut text, &mut packed);
-            for (_, record) in records(form, &text) {
-                partition.push(pool, &record)?;
-            }
-        }
+        pool.read_in_steps(source, MOVED_CHUNKS, |pool, text| {
+            convert(text, &mut packed);
+            records(form, text).try_for_each(|(_, record)| partition.push(pool, &record))
+        })?;
         Ok(partition)
     }
 

@@ -14,6 +14,9 @@ const GIVEN_BACK: usize = 33 << 20;
 /// Set in the number of a chunk that is in the file.
 const SPILLED: u32 = 1 << 31;
 
+/// Chunks are written to the file so many bytes at a time: what a call to the system costs is shared.
+const WRITE_BYTES: usize = 64 << 10;
+
 /// Chunks that hold records.
 #[derive(Default)]
 pub(super) struct Chain {
@@ -62,16 +65,6 @@ impl Chain {
         self.in_memory += other.in_memory;
         self.bytes += other.bytes;
     }
-
-    /// Splits off the first `chunks` chunks.
-    pub(super) fn split_front(&mut self, chunks: usize) -> Self {
-        let pieces: Vec<_> = self.pieces.drain(..chunks.min(self.pieces.len())).collect();
-        let bytes = pieces.iter().map(|piece| u64::from(piece.used)).sum();
-        let in_memory = pieces.iter().filter(|piece| piece.in_memory().is_some()).count();
-        self.bytes -= bytes;
-        self.in_memory -= in_memory;
-        Self { pieces, in_memory, bytes }
-    }
 }
 
 /// Chunks in memory, and in a file.
@@ -84,6 +77,7 @@ pub(super) struct Pool {
     free: Vec<u32>,
     untouched: usize,
     file: Option<File>,
+    write_buffer: Vec<u8>,
     /// Chunks in the file.
     spilled: u32,
 }
@@ -91,7 +85,8 @@ pub(super) struct Pool {
 impl Pool {
     /// `chunks` of `chunk_bytes` each, no more than 4 GiB together; files go to `dir`.
     pub(super) fn new(dir: PathBuf, chunk_bytes: usize, chunks: usize) -> Self {
-        Self { dir, chunk_bytes, chunks, memory: Vec::new(), free: Vec::new(), untouched: 0, file: None, spilled: 0 }
+        let (memory, free, write_buffer) = (Vec::new(), Vec::new(), Vec::new());
+        Self { dir, chunk_bytes, chunks, memory, free, untouched: 0, file: None, write_buffer, spilled: 0 }
     }
 
     pub(super) fn chunk_bytes(&self) -> usize {
@@ -145,18 +140,43 @@ impl Pool {
             if self.spilled == SPILLED - 1 {
                 return Err(io::Error::other("too many rows to sort"));
             }
-            file.write_all(&self.memory[chunk * self.chunk_bytes..][..self.chunk_bytes])?;
+            if self.write_buffer.len() >= WRITE_BYTES {
+                file.write_all(&self.write_buffer)?;
+                self.write_buffer.clear();
+            }
+            self.write_buffer.extend_from_slice(&self.memory[chunk * self.chunk_bytes..][..self.chunk_bytes]);
             self.free.push(piece.chunk);
             piece.chunk = SPILLED | self.spilled;
             self.spilled += 1;
         }
         chain.in_memory = 0;
+        file.write_all(&self.write_buffer)?;
+        self.write_buffer.clear();
         Ok(())
     }
 
     /// Appends the records of a chain to `text`, and frees its memory.
     pub(super) fn read(&mut self, chain: Chain, text: &mut Vec<u8>) -> io::Result<()> {
-        let mut pieces = &chain.pieces[..];
+        self.read_pieces(&chain.pieces, text)
+    }
+
+    /// The same in steps of so many chunks: `each` gets the records of a step, and what it leaves of them is dropped.
+    pub(super) fn read_in_steps(
+        &mut self,
+        chain: Chain,
+        chunks: usize,
+        mut each: impl FnMut(&mut Self, &mut Vec<u8>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut text = Vec::new();
+        for pieces in chain.pieces.chunks(chunks) {
+            text.clear();
+            self.read_pieces(pieces, &mut text)?;
+            each(self, &mut text)?;
+        }
+        Ok(())
+    }
+
+    fn read_pieces(&mut self, mut pieces: &[Piece], text: &mut Vec<u8>) -> io::Result<()> {
         while let Some(first) = pieces.first() {
             if let Some(chunk) = first.in_memory() {
                 text.extend_from_slice(&self.memory[chunk * self.chunk_bytes..][..first.used as usize]);
