@@ -1,6 +1,7 @@
 //! The schema: a file of an older version becomes what a new one is, and keeps what it holds.
 
 use pigeonloft_model::{AccountPush, PushId};
+use pigeonloft_store::doctor::{Doctor, Integrity, Schema};
 use pigeonloft_store::{AccountKey, Store};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -93,4 +94,17 @@ async fn an_older_file_keeps_its_devices_accounts_and_pushes() {
     let connection = Connection::open(store.path()).unwrap();
     let channels: u64 = connection.query_row("SELECT count(*) FROM device_channel", [], |row| row.get(0)).unwrap();
     assert_eq!(channels, 0);
+}
+
+#[test]
+fn a_doctor_brings_an_older_file_up_to_date_and_one_that_only_looks_leaves_it() {
+    let old = version_1("");
+    for (mend, found) in [(false, Schema::Older(1)), (true, Schema::Migrated(1))] {
+        let mut doctor = Doctor::open(old.path(), mend).unwrap();
+        assert_eq!(doctor.integrity().unwrap(), Integrity::Whole);
+        assert_eq!(doctor.schema().unwrap(), found);
+    }
+    let mut doctor = Doctor::open(old.path(), true).unwrap();
+    assert!(matches!(doctor.schema().unwrap(), Schema::Current(version) if version > 1));
+    assert_eq!(doctor.dangling().unwrap(), []);
 }
