@@ -158,19 +158,19 @@ fn pump<T>(
             .name("inflate".to_owned())
             .spawn_scoped(scope, || inflate(source, entry, expanded_max, full, empty))
             .map_err(IntakeError::io("start a thread"))?;
-        // Returning drops the receiver, which ends the other thread.
-        for (buffer, step) in steps {
-            write(&mut target, &buffer[..step]).map_err(|error| match error {
-                IntakeError::Refused(Refusal::ArchiveAsText) => {
-                    refused(ZipTrouble::Nested { entry: entry.name.clone() })
-                }
-                other => other,
-            })?;
+        // Takes the receiver with it when it ends, which ends the other thread.
+        let taken = steps.into_iter().try_for_each(|(buffer, step)| {
+            write(&mut target, &buffer[..step])?;
             // It may have ended already.
             let _ = back.send(buffer);
-        }
-        let ended = inflate.join().map_err(|_| io::Error::other("the thread failed"));
-        ended.map_err(IntakeError::io("expand the archive"))??;
+            Ok(())
+        });
+        let inflated = inflate.join().map_err(|_| io::Error::other("the thread failed"));
+        taken.map_err(|error| match error {
+            IntakeError::Refused(Refusal::ArchiveAsText) => refused(ZipTrouble::Nested { entry: entry.name.clone() }),
+            other => other,
+        })?;
+        inflated.map_err(IntakeError::io("expand the archive"))??;
         Ok(target)
     })
 }
