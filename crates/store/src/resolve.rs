@@ -220,23 +220,6 @@ fn retain_environment(connection: &Connection, found: &mut Vec<Match>, environme
     Ok(())
 }
 
-/// The devices of all matches, or of the latest of each row.
-fn resolved(found: &[Match], rows: u64, which: AccountPush) -> Resolved {
-    let mut devices = Vec::with_capacity(found.len());
-    let mut named = 0;
-    for of_row in found.chunk_by(|a, b| a.place == b.place) {
-        named += 1;
-        match which {
-            AccountPush::All => devices.extend(of_row.iter().map(|found| DeviceId(found.device))),
-            AccountPush::Latest => {
-                let latest = of_row.iter().max_by_key(|found| (found.bound_at, found.device));
-                devices.extend(latest.map(|found| DeviceId(found.device)));
-            }
-        }
-    }
-    Resolved { devices, no_device: rows - named }
-}
-
 /// The devices that these tokens name, each with the token's place. A text that is no token names none.
 pub(crate) fn find_tokens(
     connection: &Connection,
@@ -290,11 +273,7 @@ impl Reader {
         let count = rows.len() as u64;
         let search =
             Search { connection: &self.0, index: &BY_NAME, access_id, account_type, manner, found: Vec::new() };
-        let mut found = search.run(rows)?;
-        if let Some(environment) = environment {
-            retain_environment(&self.0, &mut found, environment)?;
-        }
-        Ok(resolved(&found, count, which))
+        self.resolved(search.run(rows)?, count, which, environment)
     }
 
     /// The devices of a batch of tokens; quick as [`Reader::resolve_accounts`] is.
@@ -322,11 +301,34 @@ impl Reader {
         let rows = tokens
             .filter_map(|(place, text)| Some(Row { key: text.parse::<Token>().ok()?.to_bytes(), place }))
             .collect();
-        let mut found = matches_of_tokens(&self.0, access_id, rows, manner)?;
+        let found = matches_of_tokens(&self.0, access_id, rows, manner)?;
+        self.resolved(found, count, AccountPush::All, environment)
+    }
+
+    /// The devices of all matches of so many rows, or of the latest match of each row.
+    fn resolved(
+        &self,
+        mut found: Vec<Match>,
+        rows: u64,
+        which: AccountPush,
+        environment: Option<Environment>,
+    ) -> Result<Resolved> {
         if let Some(environment) = environment {
             retain_environment(&self.0, &mut found, environment)?;
         }
-        Ok(resolved(&found, count, AccountPush::All))
+        let mut devices = Vec::with_capacity(found.len());
+        let mut named = 0;
+        for of_row in found.chunk_by(|a, b| a.place == b.place) {
+            named += 1;
+            match which {
+                AccountPush::All => devices.extend(of_row.iter().map(|found| DeviceId(found.device))),
+                AccountPush::Latest => {
+                    let latest = of_row.iter().max_by_key(|found| (found.bound_at, found.device));
+                    devices.extend(latest.map(|found| DeviceId(found.device)));
+                }
+            }
+        }
+        Ok(Resolved { devices, no_device: rows - named })
     }
 }
 
