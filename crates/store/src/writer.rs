@@ -159,12 +159,10 @@ impl Writer {
             .name("store-writer".into())
             .spawn(move || {
                 let mut queues = Queues { calls: of_calls, bulk: in_bulk };
-                while let Some((lane, first)) = waiting.block_on(queues.next()) {
+                let mut turn = Lane::Calls;
+                while let Some((lane, first)) = waiting.block_on(queues.next(turn)) {
                     write_group(&connection, first, &mut queues, lane, &counted);
-                    // The other queue's turn, if something waits there.
-                    if let Some(first) = queues.waiting(lane.other()) {
-                        write_group(&connection, first, &mut queues, lane.other(), &counted);
-                    }
+                    turn = lane.other();
                 }
                 tracing::debug!("the store's writer ends: nobody holds the store any more");
             })
@@ -216,8 +214,11 @@ impl Queues {
         }
     }
 
-    /// The next write, a call before one in bulk; `None` once both queues are closed and empty.
-    async fn next(&mut self) -> Option<(Lane, Box<dyn Job>)> {
+    /// The next write, of the queue whose turn it is if one waits there; `None` once both are closed and empty.
+    async fn next(&mut self, turn: Lane) -> Option<(Lane, Box<dyn Job>)> {
+        if let Some(write) = self.waiting(turn) {
+            return Some((turn, write));
+        }
         tokio::select! {
             biased;
             Some(call) = self.calls.recv() => Some((Lane::Calls, call)),
