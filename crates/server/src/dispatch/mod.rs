@@ -12,6 +12,7 @@
 mod plan;
 pub mod progress;
 mod record;
+pub(crate) mod rows;
 mod run;
 mod window;
 

@@ -6,14 +6,14 @@
 
 use std::path::PathBuf;
 
-use pigeonloft_model::{Audience, DeviceId, Platform, Push};
-use pigeonloft_package::Reader as PackageReader;
-use pigeonloft_store::{Cursor, Reader, Resolved, Started};
+use pigeonloft_model::{DeviceId, Platform, Push};
+use pigeonloft_store::{Cursor, Reader, Started};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 use super::progress::{Part, Progress};
+use super::rows::{Naming, Rows};
 use super::window::Window;
 use crate::metrics::Metrics;
 
@@ -38,20 +38,6 @@ pub(super) enum Error {
     /// The server stops.
     #[error("the server stops")]
     Stopping,
-}
-
-enum Rows<'a> {
-    List(&'a [String]),
-    Package(PackageReader),
-}
-
-impl Rows<'_> {
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::List(list) => list.is_empty(),
-            Self::Package(reader) => reader.position() == reader.rows(),
-        }
-    }
 }
 
 /// Whose audience is walked, and what with.
@@ -82,7 +68,7 @@ impl Plan<'_> {
     pub(super) fn walk(&self, windows: &mpsc::Sender<Window>) -> Result<(), Error> {
         let mut cursor = self.started.cursor;
         let mut rows_done = self.started.push.counts.rows_done;
-        let mut rows = self.rows_from(cursor.row)?;
+        let mut rows = Rows::of(&self.push, self.package.as_deref(), cursor.row)?;
         let mut most = FIRST_WINDOW;
         loop {
             // The place first: no window is made that would have to wait for one.
@@ -117,7 +103,7 @@ impl Plan<'_> {
     /// its last. Nothing, if nobody takes it any more.
     fn devices(
         &self,
-        rows: &mut Rows<'_>,
+        rows: &mut Rows,
         cursor: Cursor,
         most: usize,
         windows: &mpsc::Sender<Window>,
@@ -126,6 +112,7 @@ impl Plan<'_> {
         let end = cursor.within.map_or(u64::MAX, |within| within.end);
         let after = cursor.within.map_or(i64::MIN, |within| within.device.0);
         let (mut devices, mut no_device, mut row) = (Vec::new(), 0, cursor.row);
+        let naming = Naming::of(&self.push, self.started.push.access_id, self.platform);
         let mut at_once = RESOLVED_AT_ONCE;
         while row < end {
             let is_full = devices.len() >= LARGEST_WINDOW || row - cursor.row >= most as u64;
@@ -136,57 +123,15 @@ impl Plan<'_> {
                 return Ok(None);
             }
             let want = at_once.min(usize::try_from(end - row).unwrap_or(usize::MAX));
-            let (count, resolved) = self.resolve_next(rows, want)?;
-            row += count as u64;
+            let taken = rows.take(want)?;
+            let resolved = naming.resolve(&self.store, &taken)?;
+            row += taken.len() as u64;
             no_device += resolved.no_device;
             // Where rows name many devices, the next ones are taken fewer at once.
             let found = resolved.devices.len().max(1);
-            at_once = (count * RESOLVED_AT_ONCE / found).clamp(1, RESOLVED_AT_ONCE);
+            at_once = (taken.len() * RESOLVED_AT_ONCE / found).clamp(1, RESOLVED_AT_ONCE);
             devices.extend(resolved.devices.into_iter().filter(|device| device.0 > after));
         }
         Ok(Some((devices, no_device, row)))
-    }
-
-    /// Resolves the next rows, at most `want`. Answers how many there were.
-    fn resolve_next(&self, rows: &mut Rows<'_>, want: usize) -> Result<(usize, Resolved), Error> {
-        match rows {
-            Rows::Package(reader) => match reader.next_batch(want)? {
-                None => Ok((0, Resolved::default())),
-                Some(batch) => Ok((batch.rows(), self.resolve(&mut batch.iter())?)),
-            },
-            Rows::List(list) => {
-                let (next, rest) = list.split_at(list.len().min(want));
-                *list = rest;
-                Ok((next.len(), self.resolve(&mut next.iter().map(String::as_str))?))
-            }
-        }
-    }
-
-    fn rows_from(&self, row: u64) -> Result<Rows<'_>, Error> {
-        if let Some(path) = &self.package {
-            let mut reader = PackageReader::open(path)?;
-            reader.seek(row)?;
-            return Ok(Rows::Package(reader));
-        }
-        let list = match self.push.audience.tokens() {
-            [] => self.push.audience.accounts(),
-            tokens => tokens,
-        };
-        let done = usize::try_from(row).map_or(list.len(), |row| row.min(list.len()));
-        Ok(Rows::List(&list[done..]))
-    }
-
-    fn resolve(&self, rows: &mut dyn Iterator<Item = &str>) -> Result<Resolved, pigeonloft_store::Error> {
-        let Self { push, store, .. } = self;
-        let access_id = self.started.push.access_id;
-        let environment = self.platform.is_apple().then_some(push.environment);
-        match &push.audience {
-            Audience::Token(_) | Audience::TokenList(_) | Audience::TokenPackage(_) => {
-                store.resolve_tokens(access_id, rows, environment)
-            }
-            Audience::Account(_) | Audience::AccountList(_) | Audience::AccountPackage(_) => {
-                store.resolve_accounts(access_id, push.account_type.code(), rows, push.account_push, environment)
-            }
-        }
     }
 }
