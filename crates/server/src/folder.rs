@@ -1,5 +1,5 @@
 //! Folders of the server's own: nobody but their owner may look in, for credentials and audiences are in them; and the
-//! data folder has one user at a time.
+//! data folder has one user at a time. And how much room their disk has.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -7,6 +7,30 @@ use std::path::Path;
 
 /// Held by who uses the data folder alone: the server, or the doctor.
 pub const LOCK_FILE: &str = "server.lock";
+
+/// The folder of package files in the data folder.
+pub const PACKAGES: &str = "packages";
+
+/// The file system that a folder is on.
+#[derive(Debug, Clone, Copy)]
+pub struct Disk {
+    /// Bytes the server may still write.
+    pub free: u64,
+    /// Bytes in all.
+    pub size: u64,
+}
+
+impl Disk {
+    /// That of this folder or file.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let found = rustix::fs::statvfs(path)?;
+        // What is kept for the superuser is not the server's to write.
+        Ok(Self { free: found.f_bavail * found.f_frsize, size: found.f_blocks * found.f_frsize })
+    }
+}
 
 /// Creates a folder, and what is missing above it. One that is there stays as it is.
 ///

@@ -61,9 +61,7 @@ impl PackageFolder {
     /// # Errors
     /// The system's.
     pub fn room(&self) -> io::Result<u64> {
-        let disk = rustix::fs::statvfs(&self.0)?;
-        // What is kept for the superuser is not the server's to write.
-        Ok(disk.f_bavail * disk.f_frsize)
+        Ok(crate::folder::Disk::of(&self.0)?.free)
     }
 
     /// Where the file of this name is.

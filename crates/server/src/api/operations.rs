@@ -13,15 +13,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use pigeonloft_model::RetCode;
-use rustix::fs::{Access, access, statvfs};
+use rustix::fs::{Access, access};
 use serde_json::json;
 use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::clock::unix_seconds;
+use crate::folder::Disk;
 use crate::loft::Loft;
 use crate::metrics::CONTENT_TYPE;
-use crate::metrics::scrape::{Database, Disk, Process, Scrape};
+use crate::metrics::scrape::{Database, Process, Scrape};
 
 /// How long a part of the server may take to answer a question of this file.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -40,7 +41,7 @@ async fn metrics(State(loft): State<Arc<Loft>>) -> Response {
     let started = loft.metrics.started();
     let files = {
         let loft = Arc::clone(&loft);
-        beside(move || (disk(&loft.config.data_dir), loft.store.bytes_on_disk(), Process::look(started)))
+        beside(move || (Disk::of(&loft.config.data_dir).ok(), loft.store.bytes_on_disk(), Process::look(started)))
     };
     let (disk, database_bytes, process) = files.await.unwrap_or_default();
     let scrape = Scrape {
@@ -107,18 +108,12 @@ async fn beside<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> 
     timeout(PATIENCE, tokio::task::spawn_blocking(ask)).await.ok()?.ok()
 }
 
-fn disk(data_dir: &Path) -> Option<Disk> {
-    let found = statvfs(data_dir).ok()?;
-    // What is kept for the superuser is not the server's to write.
-    Some(Disk { free: found.f_bavail * found.f_frsize, size: found.f_blocks * found.f_frsize })
-}
-
 fn cannot_write(data_dir: &Path) -> Option<String> {
     // Answers for the folder's owner and mode, and for a file system that turned read-only.
     if let Err(error) = access(data_dir, Access::WRITE_OK | Access::EXEC_OK) {
         return Some(format!("the data folder cannot be written: {error}"));
     }
-    let free = disk(data_dir)?.free;
+    let free = Disk::of(data_dir).ok()?.free;
     (free < LEAST_FREE_BYTES).then(|| format!("the disk of the data folder is full: {free} bytes are left"))
 }
 

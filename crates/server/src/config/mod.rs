@@ -260,7 +260,7 @@ impl Config {
     /// The folder of package files.
     #[must_use]
     pub fn packages_dir(&self) -> PathBuf {
-        self.data_dir.join("packages")
+        self.data_dir.join(crate::folder::PACKAGES)
     }
 }
 

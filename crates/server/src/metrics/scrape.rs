@@ -10,6 +10,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::folder::Disk;
+
 /// One look at everything that is not counted. What is `None` could not be learned, and is left out.
 #[derive(Debug, Default)]
 pub struct Scrape {
@@ -86,15 +88,6 @@ pub struct Database {
     pub unfinished: u64,
     /// Seconds since the oldest unfinished push was due; 0 where none is.
     pub queue_age: u64,
-}
-
-/// The file system of the data folder.
-#[derive(Debug, Clone, Copy)]
-pub struct Disk {
-    /// Bytes the server may still write.
-    pub free: u64,
-    /// Bytes in all.
-    pub size: u64,
 }
 
 /// The process, by the names every Prometheus client uses. On systems without /proc only the start is known.

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 
 use indicatif::HumanBytes;
 use pigeonloft_store::DATABASE_FILE;
-use rustix::fs::statvfs;
 
-use super::packages::PACKAGES;
 use super::report::Report;
 use crate::cli::failure::Failure;
+use crate::folder::{Disk, PACKAGES};
 
 const AREA: &str = "folder";
 
@@ -113,8 +112,7 @@ impl Foreign {
 }
 
 fn room(data_dir: &Path, report: &mut Report) -> Result<(), Failure> {
-    let disk = statvfs(data_dir).map_err(|error| cannot_look(data_dir, &error.into()))?;
-    let free = disk.f_bavail * disk.f_frsize;
+    let free = Disk::of(data_dir).map_err(|error| cannot_look(data_dir, &error))?.free;
     if free < LITTLE_ROOM {
         report
             .note(AREA, format_args!("the disk has {} left: a full one stops uploads and pushes", HumanBytes(free)))?;

@@ -14,12 +14,10 @@ use super::Trouble;
 use super::folder::{REMOVED_PREFIX, cannot_look};
 use super::report::Report;
 use crate::chain::chain;
+use crate::folder::PACKAGES;
 use crate::packages::ENDING;
 
 const AREA: &str = "packages";
-
-/// The folder of package files in the data folder.
-pub(super) const PACKAGES: &str = "packages";
 
 /// Rows of packages held at a time.
 const PAGE: u32 = 500;
