@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod auth;
+mod backoff;
 pub mod chain;
 pub mod cli;
 pub mod clock;

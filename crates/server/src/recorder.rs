@@ -5,21 +5,18 @@
 //! logged and given up, alone. A report lost with the server is made again, since its message is still in the inbox.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pigeonloft_channels::xg::{Desk, Hub};
 use pigeonloft_model::{DeviceId, PushId, ReceiptEvent};
 use pigeonloft_store::{Acknowledged, Store};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::backoff::Backoff;
 use crate::chain::chain;
 use crate::metrics::Metrics;
 
 /// Reports written together at most.
 const GROUP: usize = 4096;
-
-/// Waits between two tries to write, growing from the first to the second.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// What a device reports. `done` is called once it is durable.
 #[derive(Debug)]
@@ -116,14 +113,14 @@ fn sort_out(group: &[Report]) -> Acknowledged {
 /// helps.
 async fn keep(store: &Store, group: &[Report]) -> Result<u64, pigeonloft_store::Error> {
     let reported = sort_out(group);
-    let (mut wait, longest) = RETRY;
+    let mut backoff = Backoff::DATABASE;
     loop {
         match store.acknowledge(reported.clone()).await {
             Err(error) if error.may_pass() => {
+                let wait = backoff.wait();
                 let retry_ms = wait.as_millis();
                 tracing::error!(error = chain(&error), retry_ms, "reports of devices could not be written");
                 tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(longest);
             }
             kept_or_hopeless => return kept_or_hopeless,
         }
@@ -132,6 +129,8 @@ async fn keep(store: &Store, group: &[Report]) -> Result<u64, pigeonloft_store::
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use pigeonloft_channels::xg::Limits;
     use pigeonloft_model::{AccessId, Outcome, Platform, Token};
     use pigeonloft_store::{App, BadRows, Batch, Cursor, NewDevice, NewPush, Recipient, Registered};

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pigeonloft_model::{Channel, Outcome, PushId};
 use pigeonloft_store::{Batch, Recipient, Written};
@@ -14,11 +13,9 @@ use tokio::time::Instant;
 
 use super::progress::Progress;
 use super::run::Sent;
+use crate::backoff::Backoff;
 use crate::chain::chain;
 use crate::loft::Loft;
-
-/// Waits between two tries to record a batch, growing from the first to the second.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// The batches of a run that are on their way into the database.
 pub(super) struct Records<'a> {
@@ -141,16 +138,16 @@ impl<'a> Records<'a> {
         mut error: Option<pigeonloft_store::Error>,
         batch: &Arc<Batch>,
     ) -> Result<(), pigeonloft_store::Error> {
-        let (mut wait, longest) = RETRY;
+        let mut backoff = Backoff::DATABASE;
         loop {
             if let Some(error) = error {
                 if !error.may_pass() {
                     return Err(error);
                 }
+                let wait = backoff.wait();
                 tracing::error!(push_id = %self.push_id, error = chain(&error), "a batch could not be recorded");
                 self.progress.fails(format!("a batch could not be recorded: {}", chain(&error)), wait);
                 tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(longest);
             }
             match self.loft.store.permit().await?.record_batch(batch.clone()).await {
                 Ok(()) => return Ok(()),

@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::bounds::{Bounds, Over, Place};
 use super::socket;
+use crate::backoff::Backoff;
 use crate::metrics::Listener;
 
-/// How long to wait when the system has no connection to give, at first and at most.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+/// How long to wait when the system has no connection to give.
+const PAUSE: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_secs(1));
 
 /// A connection's permission to be open, and its part in the count of open ones. Held as long as it is open.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ pub(super) async fn run<S>(listener: TcpListener, gate: Gate, shutdown: Cancella
 where
     S: FnMut(TcpStream, SocketAddr, Admission),
 {
-    let mut pause = PAUSE.0;
+    let mut pause = PAUSE;
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -71,7 +72,7 @@ where
         };
         match accepted {
             Ok((stream, peer)) => {
-                pause = PAUSE.0;
+                pause.reset();
                 // An IPv4 client of a socket of both kinds is shown as what it is.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 if let Some(admission) = gate.admit(peer) {
@@ -84,11 +85,10 @@ where
                 gate.counters.accept_failures.inc();
                 tracing::error!(listener = gate.name, %error, "no connection can be accepted now; trying again");
                 // Without a pause this would take a whole core while files are out.
-                let waited = shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+                let waited = shutdown.run_until_cancelled(tokio::time::sleep(pause.wait())).await;
                 if waited.is_none() {
                     return;
                 }
-                pause = (pause * 2).min(PAUSE.1);
             }
         }
     }
