@@ -31,6 +31,10 @@ impl PackageFolder {
         let mut orphans = pigeonloft_package::sweep(&self.0)? as u64;
         for entry in std::fs::read_dir(&self.0)? {
             let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                // No upload leaves folders behind: whose it is knows only who made it.
+                continue;
+            }
             let name = entry.file_name();
             // A list of bad rows goes by the name of its package.
             let Some((base, _)) = name.to_str().and_then(|name| name.split_once('.')) else { continue };

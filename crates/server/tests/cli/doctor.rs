@@ -79,8 +79,6 @@ fn a_server_runs_on_after_everything_that_can_be_repaired_was() {
          UPDATE push SET arrived = 99 WHERE push_id = 1;
          UPDATE push SET rows_done = 1000, start_at_s = 1 WHERE push_id = 2",
     );
-    // The server would not even start with a folder among its packages.
-    fs::create_dir(folder.packages().join("old.d")).unwrap();
     let (found, done) = folder.findings(&[]);
     assert_eq!(done["remain"], 0, "{found:?}");
     story.server.restart();

@@ -1,5 +1,6 @@
 //! `serve`.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::{Place, Running, pigeonloft, pigeonloft_with};
@@ -59,6 +60,24 @@ fn a_second_server_on_the_same_folder_is_refused() {
         "error: cannot serve: another server runs on the data folder HERE/data\n\
          hint: stop it, or give this one its own --data-dir\n"
     );
+}
+
+#[test]
+fn folders_among_the_packages_are_left_alone_and_files_of_no_package_removed() {
+    let place = Place::new();
+    let packages = Path::new(&place.data()).join("packages");
+    // As who tidies up by hand leaves them.
+    for folder in ["old.d", "2026-11-01.package", ".incoming-kept"] {
+        std::fs::create_dir_all(packages.join(folder)).unwrap();
+        std::fs::write(packages.join(folder).join("kept"), "kept").unwrap();
+    }
+    std::fs::write(packages.join("00ff.package"), "of an upload that never ended").unwrap();
+    let server = Server::start(&place);
+    assert!(!curl(&[&format!("http://{}/healthz", server.http)]).is_empty());
+    let mut left: Vec<_> = std::fs::read_dir(&packages).unwrap().map(|entry| entry.unwrap().path()).collect();
+    left.sort();
+    assert_eq!(left, [".incoming-kept", "2026-11-01.package", "old.d"].map(|folder| packages.join(folder)));
+    assert!(left.iter().all(|folder| folder.join("kept").exists()));
 }
 
 #[test]

@@ -83,6 +83,10 @@ pub(super) fn examine_files(examiner: &Examiner, data_dir: &Path, report: &mut R
     let removed = Removed::beside(data_dir);
     for entry in entries {
         let entry = entry.map_err(|error| cannot_look(&folder, &error))?;
+        if entry.file_type().map_err(|error| cannot_look(&entry.path(), &error))?.is_dir() {
+            // Nothing of the server's, and it leaves folders alone.
+            continue;
+        }
         let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
         let what = format!("{PACKAGES}/{name}");
         if name.starts_with(INCOMING_PREFIX) {

@@ -58,7 +58,7 @@ fn what_belongs_to_no_package_is_taken_away_and_not_lost() {
     for stray in strays {
         assert_eq!(fs::read_to_string(removed[0].join(stray)).unwrap(), stray);
     }
-    assert_eq!(fs::read_to_string(removed[0].join("old.d/file")).unwrap(), "kept");
+    assert_eq!(fs::read_to_string(folder.packages().join("old.d/file")).unwrap(), "kept", "a folder is left alone");
     assert!(kept.iter().all(|path| path.exists()), "a package and its rejected rows stay");
     assert!(folder.packages().join(".hidden").exists());
     assert!(!folder.packages().join(".incoming-x").exists());
