@@ -5,6 +5,7 @@
 //! walked in the order of its key.
 
 mod dangling;
+mod early;
 mod inbox;
 mod pushes;
 
@@ -15,6 +16,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
 pub use dangling::Dangling;
+pub use early::StrayReceipts;
 pub use inbox::StrayInbox;
 pub use pushes::PushTrouble;
 

@@ -93,6 +93,7 @@ fn examine(data_dir: &Path, report: &mut Report) -> Result<(), Trouble> {
         packages::examine_files(&examiner, data_dir, report)?;
         database::examine_inboxes(&examiner, report)?;
         database::examine_pushes(&examiner, report)?;
+        database::examine_early_receipts(&examiner, report)?;
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 use std::fmt::Display;
 
 use pigeonloft_model::PushId;
-use pigeonloft_store::doctor::{Dangling, Doctor as Examiner, Integrity, PushTrouble, Schema, StrayInbox};
+use pigeonloft_store::doctor::{
+    Dangling, Doctor as Examiner, Integrity, PushTrouble, Schema, StrayInbox, StrayReceipts,
+};
 
 use super::Trouble;
 use super::report::Report;
@@ -99,6 +101,19 @@ pub(super) fn examine_pushes(examiner: &Examiner, report: &mut Report) -> Result
         report.examined.pushes += 1;
         report.examined.recipients += targets;
         after = push_id;
+    }
+    Ok(())
+}
+
+/// Looks for receipts that wait for a push which counts nothing any more.
+pub(super) fn examine_early_receipts(examiner: &Examiner, report: &mut Report) -> Result<(), Trouble> {
+    report.looks_at("receipts that came before their batch");
+    let StrayReceipts { no_push, ended } = examiner.early_receipts()?;
+    for (count, of) in [(no_push, "are not there"), (ended, "have finished")] {
+        if count > 0 {
+            let what = format_args!("receipts kept for the next batches of pushes that {of}: {count}");
+            report.repaired(PUSHES, what, "they were deleted")?;
+        }
     }
     Ok(())
 }

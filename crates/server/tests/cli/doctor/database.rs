@@ -83,6 +83,27 @@ fn inboxes_and_recipients_that_disagree_are_brought_together() {
 }
 
 #[test]
+fn early_receipts_that_nothing_will_count_are_deleted_and_no_others() {
+    let folder = Folder::copy();
+    let early = |push: i64, device: i64| format!("INSERT INTO early_receipt VALUES ({push}, {device}, 1);");
+    // Push 1 has finished, push 2 begins tomorrow.
+    folder.sql(&early(2, 1));
+    assert_eq!(folder.findings(&[]).0, Vec::<Value>::new());
+    for (left_over, says) in [
+        (early(77, 1), "receipts kept for the next batches of pushes that are not there: 1"),
+        (early(1, 1) + &early(1, 2), "receipts kept for the next batches of pushes that have finished: 2"),
+        (early(2, 77), "rows of the table early_receipt that name a missing device: 1"),
+    ] {
+        folder.sql(&left_over);
+        folder.repaired(&[says]);
+    }
+    let connection = Connection::open(folder.database()).unwrap();
+    let sql = "SELECT push_id, device_id FROM early_receipt";
+    let left = connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(left, (2, 1), "one row, of the push to come");
+}
+
+#[test]
 fn a_cursor_out_of_range_and_an_end_that_is_none_are_set_right() {
     for (wrong, says) in [
         ("rows_done = 8 WHERE push_id = 1", &["push 1 ended at row 8 of 7", "it counts 7 rows now"][..]),
