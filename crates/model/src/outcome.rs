@@ -20,18 +20,28 @@ named! {
         NoChannel = "no_channel",
         /// The device was deleted while its message waited.
         Gone = "gone",
+        /// The push was stopped, revoked or replaced while its message waited. If it was on its way then, and the device
+        /// acknowledges it all the same, the outcome becomes [`Outcome::Arrived`].
+        Stopped = "stopped",
     }
 }
 
 numbered! {
-    Outcome { Waiting = 0, Sent = 1, Arrived = 2, Expired = 3, NotKept = 4, NoChannel = 5, Gone = 6, }
+    Outcome { Waiting = 0, Sent = 1, Arrived = 2, Expired = 3, NotKept = 4, NoChannel = 5, Gone = 6, Stopped = 7, }
 }
 
 impl Outcome {
-    /// Whether nothing can follow it. A device's acknowledgement that comes after [`Outcome::Expired`] changes nothing.
+    /// Whether nothing is to be sent any more. A device's acknowledgement that comes after [`Outcome::Expired`] changes
+    /// nothing.
     #[must_use]
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::Waiting | Self::Sent)
+    }
+
+    /// Whether a device's acknowledgement makes it [`Outcome::Arrived`].
+    #[must_use]
+    pub const fn may_arrive(self) -> bool {
+        matches!(self, Self::Waiting | Self::Sent | Self::Stopped)
     }
 }
 
@@ -159,7 +169,7 @@ mod tests {
             assert_eq!(channel.as_str().parse(), Ok(channel));
             assert_eq!(Channel::try_from(channel.code()), Ok(channel));
         }
-        assert!(Outcome::try_from(7).is_err());
+        assert!(Outcome::try_from(8).is_err());
         assert!("Arrived".parse::<Outcome>().is_err());
     }
 

@@ -154,10 +154,11 @@ fn move_on(tx: &Connection, batch: &Batch, change: Change, now: i64) -> Result<(
         .prepare_cached(
             "UPDATE push SET targets = targets + ?2, waiting = waiting + ?3, arrived = arrived + ?4,
                 expired = expired + ?5, not_kept = not_kept + ?6, no_channel = no_channel + ?7, gone = gone + ?8,
-                sent = sent + ?9, window_row = ?10, window_end = ?11, window_device = ?12, rows_done = ?13,
-                no_device = no_device + ?14, state = ?15, started_at = coalesce(started_at, ?16), finished_at = ?17
+                stopped = stopped + ?9, sent = sent + ?10, window_row = ?11, window_end = ?12, window_device = ?13,
+                rows_done = ?14, no_device = no_device + ?15, state = ?16, started_at = coalesce(started_at, ?17),
+                finished_at = ?18
              WHERE push_id = ?1 AND finished_at IS NULL
-                AND window_row = ?18 AND window_end IS ?19 AND window_device IS ?20",
+                AND window_row = ?19 AND window_end IS ?20 AND window_device IS ?21",
         )?
         .execute(params![
             batch.push_id.0,
@@ -168,6 +169,7 @@ fn move_on(tx: &Connection, batch: &Batch, change: Change, now: i64) -> Result<(
             change.not_kept,
             change.no_channel,
             change.gone,
+            change.stopped,
             change.sent,
             batch.to.row,
             batch.to.within.map(|within| within.end),

@@ -28,7 +28,7 @@ pub struct NewPush {
     pub expire_at: i64,
 }
 
-/// The sums of one push. `targets` is the sum of the six that follow it.
+/// The sums of one push. `targets` is the sum of the seven that follow it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Rows of the audience.
@@ -52,6 +52,8 @@ pub struct Counts {
     pub no_channel: u64,
     /// The device was deleted while its message waited.
     pub gone: u64,
+    /// The push was stopped, revoked or replaced while its message waited.
+    pub stopped: u64,
     /// Accepted by a channel, whatever came of it.
     pub sent: u64,
     /// Receipts: shown.
@@ -119,7 +121,7 @@ pub struct Started {
 
 const COLUMNS: &str = "push_id, access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
     started_at, finished_at, failure, audience_rows, rows_done, no_device, targets, waiting, arrived, expired,
-    not_kept, no_channel, gone, sent, shown, clicked, cleared";
+    not_kept, no_channel, gone, stopped, sent, shown, clicked, cleared";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
     let state: i64 = row.get(2)?;
@@ -150,10 +152,11 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
             not_kept: row.get(19)?,
             no_channel: row.get(20)?,
             gone: row.get(21)?,
-            sent: row.get(22)?,
-            shown: row.get(23)?,
-            clicked: row.get(24)?,
-            cleared: row.get(25)?,
+            stopped: row.get(22)?,
+            sent: row.get(23)?,
+            shown: row.get(24)?,
+            clicked: row.get(25)?,
+            cleared: row.get(26)?,
         },
     }))
 }
@@ -166,11 +169,11 @@ fn started(row: &Row<'_>) -> rusqlite::Result<Result<Started>> {
         Ok(push) => push,
         Err(corrupt) => return Ok(Err(corrupt)),
     };
-    let within = match (row.get(27)?, row.get(28)?) {
+    let within = match (row.get(28)?, row.get(29)?) {
         (Some(end), Some(device)) => Some(Within { end, device: DeviceId(device) }),
         _ => None,
     };
-    Ok(Ok(Started { push, cursor: Cursor { row: row.get(26)?, within }, stored_as: row.get(29)? }))
+    Ok(Ok(Started { push, cursor: Cursor { row: row.get(27)?, within }, stored_as: row.get(30)? }))
 }
 
 impl Store {

@@ -19,6 +19,7 @@ pub(crate) struct Change {
     pub(crate) not_kept: i64,
     pub(crate) no_channel: i64,
     pub(crate) gone: i64,
+    pub(crate) stopped: i64,
     pub(crate) sent: i64,
 }
 
@@ -31,6 +32,7 @@ impl Change {
             Outcome::NotKept => self.not_kept += by,
             Outcome::NoChannel => self.no_channel += by,
             Outcome::Gone => self.gone += by,
+            Outcome::Stopped => self.stopped += by,
         }
     }
 
@@ -54,7 +56,7 @@ impl Change {
         tx.prepare_cached(
             "UPDATE push SET targets = targets + ?2, waiting = waiting + ?3, arrived = arrived + ?4,
                 expired = expired + ?5, not_kept = not_kept + ?6, no_channel = no_channel + ?7, gone = gone + ?8,
-                sent = sent + ?9 WHERE push_id = ?1",
+                stopped = stopped + ?9, sent = sent + ?10 WHERE push_id = ?1",
         )?
         .execute(params![
             push_id.0,
@@ -65,6 +67,7 @@ impl Change {
             self.not_kept,
             self.no_channel,
             self.gone,
+            self.stopped,
             self.sent
         ])?;
         Ok(())
@@ -85,7 +88,8 @@ pub(crate) fn outcome(tx: &Connection, push_id: PushId, device: DeviceId) -> Res
         .transpose()
 }
 
-/// Moves a recipient that is not final on to `to`. Answers whether it did.
+/// Moves a recipient on to `to`: one that is not final, or one that [may arrive](Outcome::may_arrive) and did. Answers
+/// whether it did.
 pub(crate) fn settle(
     tx: &Connection,
     push_id: PushId,
@@ -93,7 +97,8 @@ pub(crate) fn settle(
     to: Outcome,
     changes: &mut BTreeMap<PushId, Change>,
 ) -> Result<bool> {
-    let Some(from) = outcome(tx, push_id, device)?.filter(|from| !from.is_final()) else { return Ok(false) };
+    let may_move = |from: &Outcome| !from.is_final() || to == Outcome::Arrived && from.may_arrive();
+    let Some(from) = outcome(tx, push_id, device)?.filter(may_move) else { return Ok(false) };
     let arrived_at = (to == Outcome::Arrived).then(now_ms);
     tx.prepare_cached(
         "UPDATE recipient SET outcome = ?3, arrived_at = ?4, sent_at = coalesce(sent_at, ?4)

@@ -12,8 +12,12 @@ const SCHEMA: &str = include_str!("schema.sql");
 
 /// What makes a file of version `n + 1` one of version `n + 2`, `n` being a step's place here. A step that was released
 /// is never changed; a change of `schema.sql` comes with a step at the end.
-const STEPS: &[&str] =
-    &[include_str!("migrations/2.sql"), include_str!("migrations/3.sql"), include_str!("migrations/4.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/2.sql"),
+    include_str!("migrations/3.sql"),
+    include_str!("migrations/4.sql"),
+    include_str!("migrations/5.sql"),
+];
 
 /// Which version of the schema this program knows: kept in the file as its `user_version`, 0 in an empty one.
 pub(crate) const VERSION: usize = 1 + STEPS.len();

@@ -86,13 +86,14 @@ CREATE TABLE push (
     audience_rows INTEGER NOT NULL,
     rows_done     INTEGER NOT NULL DEFAULT 0, -- as it is shown; inside a window it is an estimate
     no_device     INTEGER NOT NULL DEFAULT 0, -- rows that name no device
-    targets       INTEGER NOT NULL DEFAULT 0, -- recipients: the sum of the next six
+    targets       INTEGER NOT NULL DEFAULT 0, -- recipients: the sum of the next seven
     waiting       INTEGER NOT NULL DEFAULT 0,
     arrived       INTEGER NOT NULL DEFAULT 0,
     expired       INTEGER NOT NULL DEFAULT 0,
     not_kept      INTEGER NOT NULL DEFAULT 0,
     no_channel    INTEGER NOT NULL DEFAULT 0,
     gone          INTEGER NOT NULL DEFAULT 0,
+    stopped       INTEGER NOT NULL DEFAULT 0,
     sent          INTEGER NOT NULL DEFAULT 0, -- accepted by a channel, whatever came of it
     shown         INTEGER NOT NULL DEFAULT 0,
     clicked       INTEGER NOT NULL DEFAULT 0,

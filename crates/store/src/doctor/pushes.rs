@@ -70,15 +70,16 @@ pub enum PushTrouble {
     },
 }
 
-/// The sums, and what they are of: `targets`, `waiting` to `gone`, `sent`, `shown` to `cleared`.
-type Sums = [i64; 11];
+/// The sums, and what they are of: `targets`, `waiting` to `stopped`, `sent`, `shown` to `cleared`.
+type Sums = [i64; 12];
 
-const SUMS: &str = "targets, waiting, arrived, expired, not_kept, no_channel, gone, sent, shown, clicked, cleared";
+const SUMS: &str =
+    "targets, waiting, arrived, expired, not_kept, no_channel, gone, stopped, sent, shown, clicked, cleared";
 
 /// Sums of a push's recipients, in the order of [`SUMS`], and then: unknown outcomes, devices gone, not in an inbox.
 fn tally_sql() -> String {
     let of = |outcome: Outcome| format!("count(*) FILTER (WHERE outcome = {})", outcome.code());
-    let ended = [Outcome::Arrived, Outcome::Expired, Outcome::NotKept, Outcome::NoChannel, Outcome::Gone].map(of);
+    let ended = Outcome::ALL.iter().copied().filter(|outcome| outcome.is_final()).map(of).collect::<Vec<_>>();
     let waits = waits();
     let device = "EXISTS (SELECT 1 FROM device d WHERE d.device_id = r.device_id)";
     let inbox = "EXISTS (SELECT 1 FROM inbox i WHERE i.device_id = r.device_id AND i.push_id = r.push_id)";
@@ -109,7 +110,7 @@ struct Tally {
 }
 
 fn sums_from(row: &Row<'_>) -> rusqlite::Result<Sums> {
-    let mut sums = [0; 11];
+    let mut sums = [0; 12];
     for (place, sum) in sums.iter_mut().enumerate() {
         *sum = row.get(place)?;
     }
@@ -120,9 +121,9 @@ fn tally(tx: &Connection, push_id: PushId) -> Result<Tally> {
     Ok(tx.prepare_cached(&tally_sql())?.query_row([push_id.0], |row| {
         Ok(Tally {
             sums: sums_from(row)?,
-            unknown: row.get(11)?,
-            device_gone: row.get(12)?,
-            not_in_inbox: row.get(13)?,
+            unknown: row.get(12)?,
+            device_gone: row.get(13)?,
+            not_in_inbox: row.get(14)?,
         })
     })?)
 }
@@ -150,13 +151,13 @@ fn stored(tx: &Connection, push_id: PushId) -> Result<Option<Stored>> {
     let push = tx.prepare_cached(&sql)?.query_row([push_id.0], |row| {
         Ok(Stored {
             sums: sums_from(row)?,
-            state: row.get(11)?,
-            upload_id: row.get(12)?,
-            finished: row.get(13)?,
-            audience_rows: row.get(14)?,
-            rows_done: row.get(15)?,
-            cursor: row.get(16)?,
-            cursor_fits: row.get(17)?,
+            state: row.get(12)?,
+            upload_id: row.get(13)?,
+            finished: row.get(14)?,
+            audience_rows: row.get(15)?,
+            rows_done: row.get(16)?,
+            cursor: row.get(17)?,
+            cursor_fits: row.get(18)?,
         })
     });
     Ok(push.optional()?)
@@ -308,12 +309,12 @@ fn expected(push: &Stored, counted: &Sums) -> Sums {
     }
     let mut sums: Sums = std::array::from_fn(|place| push.sums[place].max(counted[place]));
     sums[1] = counted[1];
-    sums[0] = sums[1..7].iter().sum();
+    sums[0] = sums[1..8].iter().sum();
     sums
 }
 
 fn set_sums(tx: &Connection, push_id: PushId, sums: &Sums) -> Result<()> {
-    let values = ["?"; 11].join(", ");
+    let values = ["?"; 12].join(", ");
     let sql = format!("UPDATE push SET ({SUMS}) = ({values}) WHERE push_id = ?");
     tx.execute(&sql, rusqlite::params_from_iter(sums.iter().chain([&push_id.0])))?;
     Ok(())

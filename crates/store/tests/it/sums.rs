@@ -110,17 +110,18 @@ fn agree(connection: &Connection, push_id: PushId, event: &Event) -> Result<(), 
             .query_row(sql, [push_id.0], |row| (0..row.as_ref().column_count()).map(|column| row.get(column)).collect())
             .unwrap()
     };
-    let sums =
-        ask("SELECT waiting, arrived, expired, not_kept, no_channel, gone, targets, sent, shown, clicked, cleared
-         FROM push WHERE push_id = ?1");
+    let sums = ask(
+        "SELECT waiting, arrived, expired, not_kept, no_channel, gone, stopped, targets, sent, shown, clicked, cleared
+         FROM push WHERE push_id = ?1",
+    );
     let recipients = ask("SELECT count(*) FILTER (WHERE outcome IN (0, 1)), count(*) FILTER (WHERE outcome = 2),
             count(*) FILTER (WHERE outcome = 3), count(*) FILTER (WHERE outcome = 4),
-            count(*) FILTER (WHERE outcome = 5), count(*) FILTER (WHERE outcome = 6), count(*), count(sent_at),
+            count(*) FILTER (WHERE outcome = 5), count(*) FILTER (WHERE outcome = 6), count(*) FILTER (WHERE outcome = 7), count(*), count(sent_at),
             count(*) FILTER (WHERE receipts & 1), count(*) FILTER (WHERE receipts & 2),
             count(*) FILTER (WHERE receipts & 4)
          FROM recipient WHERE push_id = ?1");
     prop_assert_eq!(&sums, &recipients, "after {:?}", event);
-    prop_assert_eq!(sums[6], sums[..6].iter().sum::<i64>(), "after {:?}", event);
+    prop_assert_eq!(sums[7], sums[..7].iter().sum::<i64>(), "after {:?}", event);
     let inbox = ask("SELECT count(*), count(r.device_id) FROM inbox i
          LEFT JOIN recipient r ON r.push_id = i.push_id AND r.device_id = i.device_id AND r.outcome IN (0, 1)
          WHERE i.push_id = ?1");

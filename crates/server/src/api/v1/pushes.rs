@@ -53,6 +53,7 @@ fn shown(push: &Push, under_way: Option<progress::Pace>, now_ms: i64) -> Value {
             "not_kept": counts.not_kept,
             "no_channel": counts.no_channel,
             "gone": counts.gone,
+            "stopped": counts.stopped,
         },
         "sent": counts.sent,
         "receipts": { "shown": counts.shown, "clicked": counts.clicked, "cleared": counts.cleared },

@@ -161,15 +161,15 @@ async fn judge(fleet: &Fleet, cast: &Cast, told: &[Told]) -> Result<Verdict, Fai
         Verdict { upload_id: told[0].upload_id, push_id: told[0].push_id, messages: 0, trouble: Vec::new() };
     say("")?;
     say(
-        "push  audience        rows  no device  targets   sent  arrived  waiting  expired  not kept  no channel  gone",
+        "push  audience        rows  no device  targets   sent  arrived  waiting  expired  not kept  no channel  gone  stopped",
     )?;
     for told in told {
         let push = push(cast, told.push_id).await?;
         let Counts { audience_rows, no_device, targets, sent, arrived, .. } = push.counts;
-        let Counts { waiting, expired, not_kept, no_channel, gone, .. } = push.counts;
+        let Counts { waiting, expired, not_kept, no_channel, gone, stopped, .. } = push.counts;
         say(format_args!(
             "{:<4}  {:<12}  {audience_rows:>6}  {no_device:>9}  {targets:>7} {sent:>6}  {arrived:>7}  {waiting:>7}  \
-             {expired:>7}  {not_kept:>8}  {no_channel:>10}  {gone:>4}",
+             {expired:>7}  {not_kept:>8}  {no_channel:>10}  {gone:>4}  {stopped:>7}",
             told.push_id, told.file.name
         ))?;
         let name = told.file.name;
