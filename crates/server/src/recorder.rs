@@ -160,7 +160,7 @@ mod tests {
         let recipients = devices.iter().map(|&device| Recipient { device, outcome: Outcome::Waiting }).collect();
         let (from, to) = (Cursor::default(), Cursor { row: 2, within: None });
         let batch = Batch { push_id, from, to, rows_done: 2, no_device: 0, recipients, started_at: 1, is_last: true };
-        store.permit().await.unwrap().record_batch(batch).await.unwrap();
+        store.permit().await.unwrap().record_batch(Arc::new(batch)).await.unwrap();
         (store, push_id, [devices[0], devices[1]])
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use pigeonloft_model::{DeviceId, Outcome, PushId, PushState};
 use rusqlite::types::Value;
@@ -191,13 +192,7 @@ fn move_on(tx: &Connection, batch: &Batch, change: Change, now: i64) -> Result<(
 
 impl Permit<'_> {
     /// Records a batch: recipients, inbox rows, sums and cursor, or none of them. Queued at once.
-    pub fn record_batch(self, batch: impl AsRef<Batch> + Send + 'static) -> Written<()> {
-        self.write(move |tx| record(tx, batch.as_ref()))
-    }
-}
-
-impl AsRef<Self> for Batch {
-    fn as_ref(&self) -> &Self {
-        self
+    pub fn record_batch(self, batch: Arc<Batch>) -> Written<()> {
+        self.write(move |tx| record(tx, &batch))
     }
 }

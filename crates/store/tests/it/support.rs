@@ -1,5 +1,6 @@
 //! Support: a database in a folder of its own, with an app in it, and a look behind the store's back.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pigeonloft_model::{AccessId, DeviceId, Outcome, Platform, PushId, Token, UploadId};
@@ -70,7 +71,7 @@ impl Loft {
     }
 
     pub(crate) async fn record_batch(&self, batch: Batch) -> pigeonloft_store::Result<()> {
-        self.store.permit().await?.record_batch(batch).await
+        self.store.permit().await?.record_batch(Arc::new(batch)).await
     }
 
     /// The sums of a push of the app.
