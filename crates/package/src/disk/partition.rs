@@ -52,7 +52,11 @@ impl Splitters {
         let slot = (above >> self.shift) as usize;
         let Some([from, to]) = self.slots.get(slot..slot + 2) else { return self.keys.len() };
         let (from, to) = (usize::from(*from), usize::from(*to));
-        from + self.keys[from..to].partition_point(|splitter| *splitter <= key)
+        if to - from > 1 {
+            return from + self.keys[from..to].partition_point(|splitter| *splitter <= key);
+        }
+        // Of a slot without a splitter the next one is greater: to tell the two apart would be a branch nobody can predict.
+        from + usize::from(self.keys.get(from).is_some_and(|splitter| *splitter <= key))
     }
 }
 
@@ -142,7 +146,7 @@ impl Partition {
     fn begin_chunk(&mut self, pool: &mut Pool, bucket: usize) -> io::Result<()> {
         self.end_chunk(pool, bucket);
         let chunk = loop {
-            match pool.take() {
+            match pool.take()? {
                 Some(chunk) => break chunk,
                 None => spill_largest(pool, self.chains.iter_mut())?,
             }
