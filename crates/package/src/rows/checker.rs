@@ -86,11 +86,10 @@ impl Checker {
 
     /// Judges a row that is all in memory.
     pub(super) fn row(&mut self, line: u64, raw: &[u8]) -> io::Result<()> {
-        let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-        if raw.len() >= self.min.into() && raw.len() <= self.max.into() && self.sorter.push_hex(raw)? {
-            self.kept(line, raw, raw.len() as u64);
+        if self.hex_row(line, raw)? {
             return Ok(());
         }
+        let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
         // Nearly every row is of visible ASCII, where bytes are characters and there is nothing to trim.
         if raw.iter().fold(true, |plain, byte| plain & byte.is_ascii_graphic()) && !raw.is_empty() {
             return self.measured(line, raw, raw.len() as u64);
@@ -106,6 +105,17 @@ impl Checker {
             return self.bad.push(line, Reason::Control { char }, row.as_bytes());
         }
         self.measured(line, row.as_bytes(), row.chars().count() as u64)
+    }
+
+    /// Takes a row if it is good and nothing but hexadecimal digits, as far as they can be told from others; else nothing is
+    /// said of it.
+    pub(super) fn hex_row(&mut self, line: u64, raw: &[u8]) -> io::Result<bool> {
+        let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
+        let taken = raw.len() >= self.min.into() && raw.len() <= self.max.into() && self.sorter.push_hex(raw)?;
+        if taken {
+            self.kept(line, raw, raw.len() as u64);
+        }
+        Ok(taken)
     }
 
     /// Judges a row that came in pieces.

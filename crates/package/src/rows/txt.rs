@@ -18,20 +18,37 @@ impl Txt {
 
     pub(super) fn write(&mut self, bytes: &[u8], checker: &mut Checker) -> io::Result<()> {
         let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', bytes) {
-            let row = &bytes[start..end];
-            if self.carry.is_empty() {
-                checker.row(self.line, row)?;
-            } else {
-                self.carry.push(row);
-                checker.carried(self.line, &mut self.carry)?;
-                self.carry.clear();
-            }
+        if !self.carry.is_empty()
+            && let Some(end) = memchr::memchr(b'\n', bytes)
+        {
+            self.carry.push(&bytes[..end]);
+            checker.carried(self.line, &mut self.carry)?;
+            self.carry.clear();
             self.line += 1;
             start = end + 1;
         }
+        if self.carry.is_empty() {
+            start += self.whole_rows(&bytes[start..], checker)?;
+        }
         self.carry.push(&bytes[start..]);
         Ok(())
+    }
+
+    /// Takes the rows that end in `bytes`. Answers how many bytes that are.
+    fn whole_rows(&mut self, bytes: &[u8], checker: &mut Checker) -> io::Result<usize> {
+        let (mut start, mut len) = (0, 0);
+        loop {
+            // Rows are as long as the one before, as a rule, and one of hexadecimal digits holds no line end.
+            while bytes.get(start + len) == Some(&b'\n') && checker.hex_row(self.line, &bytes[start..start + len])? {
+                self.line += 1;
+                start += len + 1;
+            }
+            let Some(end) = memchr::memchr(b'\n', &bytes[start..]) else { return Ok(start) };
+            len = end;
+            checker.row(self.line, &bytes[start..start + len])?;
+            self.line += 1;
+            start += len + 1;
+        }
     }
 
     /// The last row may lack its line end.
