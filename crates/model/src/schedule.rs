@@ -51,6 +51,18 @@ impl Zone {
         self.0.to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S").to_string()
     }
 
+    /// The day a moment (unix milliseconds) lies on in this zone, counted from 1970-01-01, which is 0.
+    #[must_use]
+    pub fn day_number(self, unix_ms: i64) -> i64 {
+        unix_ms.saturating_add(self.offset_ms()).div_euclid(DAY * 1000)
+    }
+
+    /// By how much its clocks are ahead of UTC, milliseconds.
+    #[must_use]
+    pub fn offset_ms(self) -> i64 {
+        i64::from(self.0.seconds()) * 1000
+    }
+
     fn unix(self, local: DateTime) -> Option<i64> {
         self.0.to_timestamp(local).ok().map(jiff::Timestamp::as_second)
     }
@@ -195,6 +207,17 @@ mod tests {
         assert_eq!(Zone::CHINA.text(1_700_000_000), "2023-11-15 06:13:20");
         assert!(Zone::CHINA.text(i64::MAX).starts_with("9999-"));
         assert!(Zone::CHINA.text(i64::MIN).starts_with("-"));
+    }
+
+    #[test]
+    fn a_day_has_one_number_from_midnight_to_midnight() {
+        let (from, until) = Zone::CHINA.day("2023-11-15").unwrap();
+        let number = Zone::CHINA.day_number(from * 1000);
+        assert_eq!(number, 19_676);
+        assert_eq!(Zone::CHINA.day_number(until * 1000 - 1), number);
+        assert_eq!(Zone::CHINA.day_number(from * 1000 - 1), number - 1);
+        let behind: Zone = "-08:00".parse().unwrap();
+        assert_eq!((behind.day_number(0), behind.day_number(8 * 3_600_000)), (-1, 0));
     }
 
     #[test]

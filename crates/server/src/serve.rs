@@ -62,7 +62,7 @@ pub async fn run(
     let _lock = lock_data_dir(&config)?;
     let listeners = Listeners::bind(&config)?;
     let no_database = |source| Error::Database { path: config.data_dir.clone(), source };
-    let store = Store::open(&config.data_dir).map_err(no_database)?;
+    let store = Store::open(&config.data_dir).map_err(no_database)?.in_zone(config.push.utc_offset);
     let unusable = |source| Error::DataDir { path: config.packages_dir(), source };
     let orphans = PackageFolder::of(&config).prepare(&store).await.map_err(unusable)?;
     if orphans > 0 {

@@ -1,8 +1,9 @@
 //! Devices: their tokens, their passwords' hashes, the channels beside our own.
 
-use pigeonloft_model::{AccessId, DeviceId, Environment, Token};
+use pigeonloft_model::{AccessId, DeviceId, Environment, Token, Zone};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::activity::ActiveDays;
 use crate::error::Result;
 use crate::{Store, now_ms};
 
@@ -68,29 +69,48 @@ pub(crate) fn set_channel(tx: &Connection, device: DeviceId, channel: &str, chan
     Ok(())
 }
 
+/// Notes that these devices were seen now. A device that is gone is none.
+pub(crate) fn seen(tx: &Connection, zone: Zone, devices: &[DeviceId]) -> Result<()> {
+    let now = now_ms();
+    let today = zone.day_number(now);
+    let mut find = tx.prepare_cached("SELECT seen_at, active_days FROM device WHERE device_id = ?1")?;
+    let mut update = tx.prepare_cached("UPDATE device SET seen_at = ?2, active_days = ?3 WHERE device_id = ?1")?;
+    for device in devices {
+        let before = find.query_row([device.0], |row| Ok((row.get(0)?, ActiveDays::from_column(row.get(1)?))));
+        let Some((seen_at, days)) = before.optional()? else { continue };
+        let days = days.seen_again(today - zone.day_number(seen_at));
+        update.execute(params![device.0, now, days.column()])?;
+    }
+    Ok(())
+}
+
 fn register(tx: &Connection, new: &NewDevice) -> Result<Registered> {
     let now = now_ms();
     let environment = new.environment.map(environment_code);
+    let active_days = ActiveDays::TODAY.column();
     let added = tx
         .prepare_cached(
-            "INSERT INTO device (access_id, token, password_hash, environment, created_at, seen_at)
-             VALUES (?1, ?2, ?3, coalesce(?4, 0), ?5, ?5) ON CONFLICT DO NOTHING RETURNING device_id",
+            "INSERT INTO device (access_id, token, password_hash, environment, created_at, seen_at, active_days)
+             VALUES (?1, ?2, ?3, coalesce(?4, 0), ?5, ?5, ?6) ON CONFLICT DO NOTHING RETURNING device_id",
         )?
-        .query_row(params![new.access_id.0, new.token.to_bytes(), new.password_hash, environment, now], |row| {
-            row.get(0)
-        })
+        .query_row(
+            params![new.access_id.0, new.token.to_bytes(), new.password_hash, environment, now, active_days],
+            |row| row.get(0),
+        )
         .optional()?;
     let registered = if let Some(device) = added {
         Registered::New(DeviceId(device))
     } else {
         let claimed = tx
             .prepare_cached(
-                "UPDATE device SET password_hash = ?3, environment = coalesce(?4, environment), seen_at = ?5
+                "UPDATE device SET password_hash = ?3, environment = coalesce(?4, environment), seen_at = ?5,
+                    active_days = ?6
                  WHERE access_id = ?1 AND token = ?2 AND password_hash IS NULL RETURNING device_id",
             )?
-            .query_row(params![new.access_id.0, new.token.to_bytes(), new.password_hash, environment, now], |row| {
-                row.get(0)
-            })
+            .query_row(
+                params![new.access_id.0, new.token.to_bytes(), new.password_hash, environment, now, active_days],
+                |row| row.get(0),
+            )
             .optional()?;
         claimed.map_or(Registered::Taken, |device| Registered::Claimed(DeviceId(device)))
     };
@@ -188,16 +208,6 @@ impl Store {
             Ok(gone)
         })
         .await
-    }
-
-    /// Notes that these devices were seen now.
-    pub(crate) fn seen(tx: &Connection, devices: &[DeviceId]) -> Result<()> {
-        let now = now_ms();
-        let mut update = tx.prepare_cached("UPDATE device SET seen_at = ?2 WHERE device_id = ?1")?;
-        for device in devices {
-            update.execute(params![device.0, now])?;
-        }
-        Ok(())
     }
 
     /// Which of these tokens no device of the app has.

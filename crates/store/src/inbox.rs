@@ -6,6 +6,7 @@ use pigeonloft_model::{DeviceId, Outcome, PushId, ReceiptEvent};
 use rusqlite::{Connection, params};
 
 use crate::Store;
+use crate::devices::seen;
 use crate::early;
 use crate::error::Result;
 use crate::readers::push_array;
@@ -84,8 +85,9 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn acknowledge(&self, reported: Acknowledged) -> Result<u64> {
+        let zone = self.zone;
         self.write_in_bulk(move |tx| {
-            Self::seen(tx, &reported.seen)?;
+            seen(tx, zone, &reported.seen)?;
             let mut changes = BTreeMap::new();
             let mut arrived = 0;
             for &(device, push_id) in &reported.arrived {

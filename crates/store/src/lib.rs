@@ -5,6 +5,7 @@
 //! mean, and when a push moves on, is decided by the callers.
 
 mod accounts;
+mod activity;
 mod apps;
 mod batches;
 mod devices;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pigeonloft_model::Zone;
 use rusqlite::{Connection, OpenFlags};
 
 pub use accounts::{AccountKey, Bound};
@@ -60,6 +62,7 @@ pub struct Store {
     writer: Arc<Writer>,
     readers: Arc<Readers>,
     path: PathBuf,
+    zone: Zone,
 }
 
 impl Store {
@@ -71,7 +74,14 @@ impl Store {
         let path = data_dir.join(DATABASE_FILE);
         let mut connection = connect(&path)?;
         schema::migrate(&mut connection)?;
-        Ok(Self { writer: Arc::new(Writer::start(connection)?), readers: Arc::new(Readers::new(path.clone())), path })
+        let (writer, readers) = (Arc::new(Writer::start(connection)?), Arc::new(Readers::new(path.clone())));
+        Ok(Self { writer, readers, path, zone: Zone::CHINA })
+    }
+
+    /// The same, whose days begin at midnight of this zone. As it is opened they begin at that of UTC+8.
+    #[must_use]
+    pub fn in_zone(self, zone: Zone) -> Self {
+        Self { zone, ..self }
     }
 
     /// Where the database file is.

@@ -1,7 +1,7 @@
 //! Devices and their accounts: registered, claimed, bound, asked for both ways, and found for a push.
 
 use pigeonloft_model::{AccountPush, DeviceId, Environment};
-use pigeonloft_store::{AccountKey, Bound, NewDevice, Registered, Resolved};
+use pigeonloft_store::{AccountKey, Acknowledged, Bound, NewDevice, Registered, Resolved};
 
 use crate::support::{APP, Loft, new_device, next_millisecond, token};
 
@@ -27,6 +27,23 @@ async fn a_token_is_registered_once() {
     assert_eq!(loft.store.register_device(again).await.unwrap(), Registered::Taken);
     let kept = loft.store.device(APP, token(1)).await.unwrap().unwrap();
     assert_eq!((kept.device, kept.password_hash), (device, Some([1; 32])));
+}
+
+#[tokio::test]
+async fn a_device_keeps_on_which_days_it_was_seen() {
+    let loft = Loft::open().await;
+    let device = loft.device(APP, 1).await;
+    let behind = loft.behind_its_back();
+    let seen_days_later = async |days: i64| {
+        behind.execute("UPDATE device SET seen_at = seen_at - ?1", [days * 86_400_000]).unwrap();
+        let reported = Acknowledged { seen: vec![device, DeviceId(9)], ..Acknowledged::default() };
+        loft.store.acknowledge(reported).await.unwrap();
+        behind.query_row("SELECT active_days FROM device", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(seen_days_later(0).await, 0b1, "registered and seen on one day");
+    assert_eq!(seen_days_later(2).await, 0b101);
+    assert_eq!(seen_days_later(1).await, 0b1011);
+    assert_eq!(seen_days_later(62).await, 1 | 1 << 62, "what is longer ago is forgotten");
 }
 
 #[tokio::test]
