@@ -25,5 +25,6 @@ pub mod net;
 pub mod packages;
 pub mod password;
 pub mod recorder;
+pub mod registrations;
 pub mod serve;
 pub mod turns;

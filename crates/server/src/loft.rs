@@ -15,6 +15,7 @@ use crate::desk::FrontDesk;
 use crate::dispatch::progress::Board;
 use crate::lock::lock;
 use crate::metrics::Metrics;
+use crate::registrations::Registrations;
 use crate::turns::Turns;
 
 /// How long an app is remembered before the database is asked again: so soon a change by the command line is seen.
@@ -42,6 +43,8 @@ pub struct Loft {
     pub bodies: Semaphore,
     /// Turns of uploads: as many as are worked on at once.
     pub uploads: Turns,
+    /// How many new devices may be registered.
+    pub registrations: Registrations,
     apps: Mutex<HashMap<AccessId, (Arc<App>, Instant)>>,
     last_package_push: Mutex<HashMap<AccessId, Instant>>,
     draining: AtomicBool,
@@ -54,6 +57,7 @@ impl Loft {
         Self {
             bodies: Semaphore::new(config.http.bodies_bytes),
             uploads: Turns::new(config.package.uploads_at_once),
+            registrations: Registrations::new(&config.device),
             config,
             store,
             hub,

@@ -201,3 +201,54 @@ fn devices_that_never_read_cost_a_bounded_amount_of_memory_and_get_everything_la
         until("all have it", || (app.progress(push_id)["outcomes"]["arrived"] == DEAF + 1).then_some(()));
     }
 }
+
+/// Registers a device over and over until that is refused: how many were let in, and the seconds to wait.
+fn registered_until_refused(server: &Server, app: &App) -> (usize, u64) {
+    let mut registered = 0;
+    until("no more may register", || {
+        let request = ureq::post(server.url("/v1/devices")).config().http_status_as_error(false).build();
+        let request = request.header("AccessId", app.access_id.to_string()).header("AccessKey", &app.access_key);
+        let mut answer = request.send("{}").expect("the server answers");
+        if answer.status() == 201 {
+            registered += 1;
+            return None;
+        }
+        assert_eq!(answer.status(), 429);
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        let wait = answer.headers()["retry-after"].to_str().expect("a text").parse().expect("seconds");
+        let problem: Value = answer.body_mut().read_json().expect("it is JSON");
+        assert!(problem["detail"].as_str().expect("a text").contains("Retry-After"), "{problem}");
+        Some((registered, wait))
+    })
+}
+
+#[test]
+fn one_who_registers_devices_without_end_is_slowed_down_and_other_apps_are_not() {
+    let bounds = [("registrations_per_second_per_address", 1), ("registrations_burst_per_address", 20)];
+    let server = bounds.iter().fold(pigeonloft!(), |server, (key, value)| server.set(&format!("device.{key}"), value));
+    let server = server.start();
+    let (flooded, other) = (server.app("android"), server.app("android"));
+    let known = flooded.register_device(None);
+    let (registered, wait) = registered_until_refused(&server, &flooded);
+    // One more for each second that this took.
+    assert!((19..40).contains(&registered) && wait == 1, "{registered} were let in, wait {wait} s");
+    assert_eq!(other.register(&json!({})).0, 201);
+    let accounts = json!({ "accounts": [{ "account": "ann" }] });
+    assert_eq!(flooded.as_device(&known, "PUT", "/accounts", &accounts).0, 200, "who is registered is not bounded");
+    until("there is room for one more", || (flooded.register(&json!({})).0 == 201).then_some(()));
+}
+
+#[test]
+fn what_adds_no_device_takes_no_other_devices_place() {
+    let bounds = [("registrations_per_second_per_address", 1), ("registrations_burst_per_address", 1)];
+    let server = bounds.iter().fold(pigeonloft!(), |server, (key, value)| server.set(&format!("device.{key}"), value));
+    let server = server.start();
+    let app = server.app("android");
+    let imported = app.import_devices(&server, ["ann"]);
+    let claim = json!({ "token": imported[0].token });
+    for _ in 0..10 {
+        assert_eq!(app.register(&claim).0, 409, "the import gave it a password");
+    }
+    assert_eq!(app.register(&json!({ "channel": "no channel" })).0, 400);
+    assert_eq!(app.register(&json!({})).0, 201);
+}

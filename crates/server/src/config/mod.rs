@@ -20,6 +20,7 @@ pub struct Config {
     pub mqtt: Mqtt,
     pub tls: Tls,
     pub auth: Auth,
+    pub device: Device,
     pub package: Package,
     pub push: Push,
     pub log: Log,
@@ -74,6 +75,16 @@ pub struct Tls {
 #[expect(missing_docs, reason = "default.toml documents every key, once")]
 pub struct Auth {
     pub timestamp_tolerance_s: u64,
+}
+
+/// `[device]`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Device {
+    pub registrations_per_second: u32,
+    pub registrations_per_second_per_address: u32,
+    pub registrations_burst_per_address: u32,
 }
 
 /// `[package]`

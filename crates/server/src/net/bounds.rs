@@ -22,16 +22,16 @@ struct Open {
     from: HashMap<Origin, usize>,
 }
 
-/// Whom a connection is counted for: an IPv4 address, or the first 64 bits of an IPv6 address, within which a host
+/// Whom a connection or a registration is counted for: an IPv4 address, or the first 64 bits of an IPv6 address, within which a host
 /// may take any address it likes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Origin {
+pub(crate) enum Origin {
     V4(u32),
     V6(u64),
 }
 
 impl Origin {
-    fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
             IpAddr::V6(address) => Self::V6(network(address)),

@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use accept::Admission;
+pub(crate) use bounds::Origin;
 
 use crate::config::Config;
 use crate::loft::Loft;

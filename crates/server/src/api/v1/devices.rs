@@ -3,23 +3,25 @@
 //! A program registers with its app's AccessKey and is given token and password; from then on the device speaks for
 //! itself alone. A token that was imported has no password yet: the first to register it claims it.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pigeonloft_channels::xg::{PUSH_TOPIC, RECEIPT_TOPIC};
 use pigeonloft_model::{
-    AccessId, Account, AccountOperation, AccountType, Channel, DeviceId, Environment, Platform, Token,
+    AccessId, Account, AccountOperation, AccountType, Channel, DeviceId, Environment, Fault, Platform, RetCode, Token,
 };
-use pigeonloft_store::{AccountKey, NewDevice, Registered};
+use pigeonloft_store::{AccountKey, App, NewDevice, Registered};
 use serde_json::{Value, json};
 
 use super::{Members, Problem, whole};
 use crate::auth;
 use crate::loft::Loft;
+use crate::registrations::Leave;
 
 /// Longest token of a vendor's channel, in bytes: that of a browser is a whole subscription.
 const CHANNEL_TOKEN_BYTES: usize = 4096;
@@ -27,10 +29,11 @@ const CHANNEL_TOKEN_BYTES: usize = 4096;
 /// `POST /v1/devices`
 pub(super) async fn register(
     State(loft): State<Arc<Loft>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let (app, body) = whole(&loft, auth::access_key(&loft, &headers).await, body).await?;
+    let ((app, leave), body) = whole(&loft, registrant(&loft, &headers, peer.ip()).await, body).await?;
     let given = Members::of(&body)?;
     let token = given.text("token")?.map_or_else(random::<18>, |text| Ok(text.trim().to_owned()))?;
     let token: Token = token.parse().map_err(|error| Problem::member("token", error))?;
@@ -38,9 +41,14 @@ pub(super) async fn register(
     let password = random::<16>()?;
     let password_hash = crate::password::password_hash(&password);
     let new = NewDevice { access_id: app.access_id, token, password_hash, environment, channel };
-    if loft.store.register_device(new).await? == Registered::Taken {
-        let text = format!("token {token} is registered already: leave it out to be given another");
-        return Err(Problem::Status(StatusCode::CONFLICT, text));
+    match loft.store.register_device(new).await? {
+        Registered::New(_) => leave.spend(),
+        // No device was added: it was imported.
+        Registered::Claimed(_) => drop(leave),
+        Registered::Taken => {
+            let text = format!("token {token} is registered already: leave it out to be given another");
+            return Err(Problem::Status(StatusCode::CONFLICT, text));
+        }
     }
     let location = [(header::LOCATION, format!("/v1/devices/{token}"))];
     let registered = json!({
@@ -55,6 +63,21 @@ pub(super) async fn register(
         },
     });
     Ok((StatusCode::CREATED, location, Json(registered)).into_response())
+}
+
+/// The app of a program that registers a device, and leave for a new one.
+async fn registrant<'a>(
+    loft: &'a Loft,
+    headers: &HeaderMap,
+    address: IpAddr,
+) -> Result<(Arc<App>, Leave<'a>), Problem> {
+    let app = auth::access_key(loft, headers).await?;
+    let leave = loft.registrations.leave(app.access_id, address).map_err(|wait| {
+        let text = "the app registers more new devices, in all or from this address, than this server takes: try again \
+                    after the seconds of Retry-After, or raise registrations_… in the server's settings";
+        Problem::TooFast(Fault::new(RetCode::TooFast, text), wait)
+    })?;
+    Ok((app, leave))
 }
 
 /// `PATCH /v1/devices/{token}`

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post, put};
 use pigeonloft_model::Fault;
@@ -41,6 +41,8 @@ enum Problem {
     Fault(Fault),
     /// With a status of its own.
     Status(StatusCode, String),
+    /// Refused for now: 429, and when to come back.
+    TooFast(Fault, Duration),
 }
 
 impl Problem {
@@ -72,6 +74,15 @@ impl IntoResponse for Problem {
         match self {
             Self::Fault(fault) => answer::problem(&fault),
             Self::Status(status, detail) => answer::problem_with(status, &detail),
+            Self::TooFast(fault, wait) => {
+                let mut response = answer::problem(&fault);
+                // Whole seconds, and never 0, which would be no wait at all.
+                let seconds = wait.as_millis().div_ceil(1000).max(1).to_string();
+                if let Ok(seconds) = seconds.parse() {
+                    response.headers_mut().insert(header::RETRY_AFTER, seconds);
+                }
+                response
+            }
         }
     }
 }
@@ -159,7 +170,7 @@ mod tests {
         let given = Members::of(br#"{"token": 7, "accounts": {}, "channel": null}"#).unwrap();
         let detail = |problem: Problem| match problem {
             Problem::Status(_, detail) => detail,
-            Problem::Fault(fault) => fault.text,
+            Problem::Fault(fault) | Problem::TooFast(fault, _) => fault.text,
         };
         assert_eq!(detail(given.text("token").unwrap_err()), "token: give a text");
         assert_eq!(detail(given.list("accounts").unwrap_err()), "accounts: give a list");
