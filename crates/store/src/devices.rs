@@ -51,6 +51,11 @@ pub(crate) fn environment_code(environment: Environment) -> i64 {
     }
 }
 
+/// What the tables write so.
+pub(crate) fn environment(code: i64) -> Environment {
+    if code == environment_code(Environment::Dev) { Environment::Dev } else { Environment::Product }
+}
+
 /// The device of this token. A text that is no token is nobody's.
 pub(crate) fn find(connection: &Connection, access_id: AccessId, token: &str) -> Result<Option<DeviceId>> {
     let Ok(token) = token.parse::<Token>() else { return Ok(None) };

@@ -19,6 +19,7 @@ mod packages;
 mod pushes;
 mod readers;
 mod recipients;
+mod report;
 mod resolve;
 mod schema;
 mod writer;
@@ -40,6 +41,7 @@ pub use inbox::{Acknowledged, InboxMessage};
 pub use packages::{NewPackage, Package, Removed};
 pub use pushes::{Counts, NewPush, Push, PushFilter, Started};
 pub use readers::Reader;
+pub use report::{DeviceFacts, DevicePushes, HeldAccount, ReportLine, ReportPage, Reported};
 pub use resolve::Resolved;
 pub use writer::{Permit, Tx, WriterStats, Written};
 

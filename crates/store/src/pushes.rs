@@ -108,7 +108,7 @@ pub struct PushFilter {
     pub audience: Option<AudienceKind>,
 }
 
-/// A push to be run, with the file of its package.
+/// A push, with where it stands and the file of its package.
 #[derive(Debug, Clone)]
 pub struct Started {
     /// The push.
@@ -232,6 +232,18 @@ impl Store {
                 .query_row(params![push_id.0, access_id.0], from_row)
                 .optional()?
                 .transpose()
+        })
+        .await
+    }
+
+    /// The app's push of this id, with where it stands and the file of its package.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn push_with_cursor(&self, access_id: AccessId, push_id: PushId) -> Result<Option<Started>> {
+        self.read(move |connection| {
+            let sql = format!("SELECT {COLUMNS} {WITH_CURSOR} FROM push WHERE push_id = ?1 AND access_id = ?2");
+            connection.prepare_cached(&sql)?.query_row(params![push_id.0, access_id.0], started).optional()?.transpose()
         })
         .await
     }

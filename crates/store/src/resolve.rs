@@ -332,5 +332,7 @@ impl Reader {
     }
 }
 
+mod unnamed;
+
 #[cfg(test)]
 mod tests;

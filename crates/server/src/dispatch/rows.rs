@@ -129,4 +129,16 @@ impl Naming {
             }
         }
     }
+
+    /// The places of those rows that name none.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) fn unnamed(&self, store: &Reader, rows: &Taken) -> Result<Vec<usize>, pigeonloft_store::Error> {
+        let Self { access_id, environment, by } = *self;
+        match by {
+            By::Token => store.unnamed_tokens(access_id, rows.iter(), environment),
+            By::Account(account_type, _) => store.unnamed_accounts(access_id, account_type, rows.iter(), environment),
+        }
+    }
 }

@@ -155,11 +155,20 @@ proptest! {
                     prop_assert_eq!(&found, &expected, "{:?}", manner);
                 }
             }
+            let of_names = expected(&devices, &names, |row: &ImportRow, asked: &str| {
+                row.account.as_ref().is_some_and(|account| account.account_type == 5 && account.name == asked)
+            }, AccountPush::All, environment).no_device;
+            let unnamed = reader.unnamed_accounts(APP, 5, names.iter().map(String::as_str), environment).unwrap();
+            prop_assert_eq!(unnamed.len() as u64, of_names);
             let expected = expected(&devices, &tokens, |row, asked| row.token.as_str() == asked, AccountPush::All, environment);
             for manner in MANNERS {
                 let tokens = tokens.iter().map(String::as_str);
                 let found = reader.tokens_in_manner(APP, tokens, environment, manner).unwrap();
                 prop_assert_eq!(&found, &expected, "{:?}", manner);
+            }
+            for place in reader.unnamed_tokens(APP, tokens.iter().map(String::as_str), environment).unwrap() {
+                let alone = reader.resolve_tokens(APP, [tokens[place].as_str()].into_iter(), environment).unwrap();
+                prop_assert_eq!(alone, Resolved { devices: Vec::new(), no_device: 1 });
             }
         }
     }

@@ -6,6 +6,7 @@
 mod devices;
 mod packages;
 mod pushes;
+mod report;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub(super) fn router() -> Router<Arc<Loft>> {
         .route("/v1/packages/{id}", get(packages::one).delete(packages::remove))
         .route("/v1/packages/{id}/rejected.csv", get(packages::rejected))
         .route("/v1/pushes/{id}", get(pushes::one))
+        .route("/v1/pushes/{id}/recipients.csv", get(report::as_csv))
+        .route("/v1/pushes/{id}/recipients.parquet", get(report::as_parquet))
         .route("/v1/devices", post(devices::register))
         .route("/v1/devices/{token}", patch(devices::change).delete(devices::remove))
         .route("/v1/devices/{token}/accounts", put(devices::set_accounts))

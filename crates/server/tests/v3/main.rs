@@ -1,0 +1,3 @@
+//! The v3 API, topic by topic: what is asked, what is answered, and what it does to devices.
+
+mod report;

@@ -1,0 +1,62 @@
+//! Rows that name no device: which they are, where a push only counts them.
+
+use pigeonloft_model::{AccessId, Environment, Token};
+
+use super::{BY_ITSELF, BY_NAME, Match, Row, Search, matches_of_tokens, retain_environment};
+use crate::Reader;
+use crate::error::Result;
+
+impl Reader {
+    /// Places of the account names that name no device; see [`Reader::resolve_accounts`].
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn unnamed_accounts<'a>(
+        &self,
+        access_id: AccessId,
+        account_type: u32,
+        names: impl Iterator<Item = &'a str>,
+        environment: Option<Environment>,
+    ) -> Result<Vec<usize>> {
+        let rows: Vec<_> = names.enumerate().map(|(place, key)| Row { key, place }).collect();
+        let count = rows.len();
+        let manner = BY_ITSELF;
+        let search =
+            Search { connection: &self.0, index: &BY_NAME, access_id, account_type, manner, found: Vec::new() };
+        self.unnamed(search.run(rows)?, count, environment)
+    }
+
+    /// Places of the tokens that name no device; see [`Reader::resolve_tokens`].
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn unnamed_tokens<'a>(
+        &self,
+        access_id: AccessId,
+        tokens: impl Iterator<Item = &'a str>,
+        environment: Option<Environment>,
+    ) -> Result<Vec<usize>> {
+        let mut count = 0;
+        let tokens = tokens.inspect(|_| count += 1).enumerate();
+        let rows = tokens
+            .filter_map(|(place, text)| Some(Row { key: text.parse::<Token>().ok()?.to_bytes(), place }))
+            .collect();
+        let found = matches_of_tokens(&self.0, access_id, rows, BY_ITSELF)?;
+        self.unnamed(found, count, environment)
+    }
+
+    fn unnamed(&self, mut found: Vec<Match>, rows: usize, environment: Option<Environment>) -> Result<Vec<usize>> {
+        if let Some(environment) = environment {
+            retain_environment(&self.0, &mut found, environment)?;
+        }
+        let mut named = found.into_iter().map(|found| found.place).peekable();
+        let mut is_unnamed = |place: &usize| {
+            let mut unnamed = true;
+            while named.next_if_eq(place).is_some() {
+                unnamed = false;
+            }
+            unnamed
+        };
+        Ok((0..rows).filter(|place| is_unnamed(place)).collect())
+    }
+}
