@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use crate::notes::{self, SharedNotes};
 use crate::rows::Observer;
-use crate::{BadRow, BadRows, FileName, Intake, IntakeError, Limits, Refusal, Summary};
+use crate::{BadRow, BadRows, FileName, Intake, IntakeError, Limits, Note, Refusal, Summary};
 
 /// What an upload of the file would meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Checked {
     pub summary: Summary,
     /// Why an app that does not skip bad rows would be refused; `None`: any app may upload the file.
     pub refusal: Option<Refusal>,
+    /// Traces that a spreadsheet may have left on good rows: none of them refuses the file.
+    pub notes: Vec<Note>,
 }
 
 /// Takes the file at `path` in as an upload of its name would be, counts, and keeps nothing. `each_bad` is called with
@@ -30,8 +33,10 @@ pub fn check(
     let name = FileName::parse(&path.to_string_lossy())?;
     let mut file = File::open(path).map_err(IntakeError::io("open the file"))?;
     let dir = tempfile::tempdir().map_err(IntakeError::io("create a temporary folder"))?;
+    let notes = SharedNotes::default();
     let observer: Observer = Box::new(each_bad);
-    let mut intake = Intake::observed(dir.path(), name, limits, BadRows::Skip, Some(observer))?;
+    let mut intake =
+        Intake::observed(dir.path(), name, limits, BadRows::Skip, Some(observer), Some(SharedNotes::clone(&notes)))?;
     let mut buffer = vec![0; 64 << 10];
     loop {
         match file.read(&mut buffer).map_err(IntakeError::io("read the file"))? {
@@ -41,5 +46,5 @@ pub fn check(
     }
     let summary = intake.finish()?.summary().clone();
     let refusal = summary.refusal();
-    Ok(Checked { summary, refusal })
+    Ok(Checked { summary, refusal, notes: notes::take(&notes) })
 }

@@ -9,6 +9,7 @@ use tempfile::NamedTempFile;
 use crate::disk::{INCOMING_PREFIX, Sorter, write_package};
 use crate::limits::{BadRows, Limits};
 use crate::name::{FileName, Format};
+use crate::notes::SharedNotes;
 use crate::rows::{Bad, Checker, Layout, Observer, Text};
 use crate::summary::Summary;
 use crate::{IntakeError, Refusal, zip};
@@ -41,7 +42,7 @@ impl Intake {
     /// # Errors
     /// [`IntakeError::Io`], when a temporary file cannot be made.
     pub fn begin(dir: &Path, name: FileName, limits: Limits, bad_rows: BadRows) -> Result<Self, IntakeError> {
-        Self::observed(dir, name, limits, bad_rows, None)
+        Self::observed(dir, name, limits, bad_rows, None, None)
     }
 
     pub(crate) fn observed(
@@ -50,10 +51,11 @@ impl Intake {
         limits: Limits,
         bad_rows: BadRows,
         observer: Option<Observer>,
+        notes: Option<SharedNotes>,
     ) -> Result<Self, IntakeError> {
         let bad = Bad::new(dir, &limits, bad_rows, observer).map_err(IntakeError::io("create a temporary file"))?;
         let sorter = Sorter::new(dir, limits.sort_memory, 4 * usize::from(limits.row_chars_max));
-        let checker = Checker::new(&limits, sorter, bad);
+        let checker = Checker::new(&limits, sorter, bad, notes);
         let mut intake = Self { dir: dir.to_owned(), limits, bytes: 0, format: Format::Txt, stage: Stage::Broken };
         intake.stage = match name.format() {
             None => Stage::Undecided(Vec::new(), checker),

@@ -8,6 +8,7 @@ use super::encoding::Evidence;
 use crate::disk::Sorter;
 use crate::excerpt::{EXCERPT_CHARS, excerpt};
 use crate::limits::{BadRows, Limits, TOKEN_CHARS};
+use crate::notes::{self, SharedNotes};
 use crate::rejected::Rejected;
 use crate::{BadRow, NotToken, Reason, Refusal};
 
@@ -66,12 +67,14 @@ pub(crate) struct Checker {
     pub(crate) blanks: u64,
     pub(crate) first_not_token: Option<NotToken>,
     pub(super) evidence: Evidence,
+    /// Gathered where somebody asks for them.
+    notes: Option<SharedNotes>,
     min: u16,
     max: u16,
 }
 
 impl Checker {
-    pub(crate) fn new(limits: &Limits, sorter: Sorter, bad: Bad) -> Self {
+    pub(crate) fn new(limits: &Limits, sorter: Sorter, bad: Bad, notes: Option<SharedNotes>) -> Self {
         Self {
             sorter,
             bad,
@@ -79,6 +82,7 @@ impl Checker {
             blanks: 0,
             first_not_token: None,
             evidence: Evidence::default(),
+            notes,
             min: limits.row_chars_min,
             max: limits.row_chars_max,
         }
@@ -166,6 +170,9 @@ impl Checker {
     fn kept(&mut self, line: u64, row: &[u8], chars: u64) {
         if chars != TOKEN_CHARS as u64 && self.first_not_token.is_none() {
             self.first_not_token = Some(NotToken { line, chars, excerpt: excerpt(row, EXCERPT_CHARS) });
+        }
+        if let Some(notes) = &self.notes {
+            notes::look(notes, line, row);
         }
         self.good += 1;
     }

@@ -37,6 +37,27 @@ fn every_bad_row_is_named_and_refuses_the_file() {
 }
 
 #[test]
+fn what_a_spreadsheet_may_have_spoilt_is_noted_and_refuses_nothing() {
+    let place = Place::new();
+    let phones = place.file("phones.csv", "\u{feff}Phone\r\n1.39E+10\r\n\"1.38E+10\"\r\n'007\r\nann;bob\r\n");
+    let said = place.plain(&pigeonloft(["package", "check", &phones]).ok());
+    assert!(said.starts_with("HERE/phones.csv: would be taken\n"), "{said}");
+    let notes: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("  note        ")).collect();
+    assert_eq!(
+        notes,
+        [
+            "name of a column as the first row: 1, first line 1 [Phone]; remove it",
+            "numbers whose last digits a spreadsheet has dropped: 2, first line 2 [1.39E+10]; save the column as text, \
+             anew",
+            "rows that begin with an apostrophe: 1, first line 4 ['007]; remove it, if it only marks them as text",
+            "rows with ; or | inside: 1, first line 5 [ann;bob]; each is one account: part them if they are several",
+        ]
+    );
+    let fine = place.file("fine.txt", "ann@example.com\n+8613800000000\n007\n12E4\n");
+    assert!(!pigeonloft(["package", "check", &fine]).ok().contains("note"));
+}
+
+#[test]
 fn one_refused_file_among_good_ones_decides_the_status() {
     let place = Place::new();
     let (good, bad) = (place.file("a.csv", "ann\n"), place.file("b.csv", "ann,bob\n"));

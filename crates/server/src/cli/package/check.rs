@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use clap::Args;
-use pigeonloft_package::{BadRow, Checked, IntakeError, Limits, Summary};
+use pigeonloft_package::{BadRow, Checked, IntakeError, Limits, Note, Summary, Trace};
 
 use crate::cli::failure::{Failure, say};
 use crate::config::{Config, Overrides};
@@ -15,8 +15,8 @@ const BAD_ROWS_AHEAD: usize = 1024;
 
 /// Say what an upload of these files would meet, without a server
 ///
-/// Prints every bad row with its line and reason, then rows, duplicates, blanks and bad rows. Exit status 1 if one of
-/// the files would be refused.
+/// Prints every bad row with its line and reason, then rows, duplicates, blanks and bad rows, and notes: rows that would be
+/// taken, but look as if a spreadsheet had spoilt them. Exit status 1 if one of the files would be refused.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  pigeonloft package check audience.csv && pigeonloft package upload audience.csv …")]
 pub(in crate::cli) struct Check {
@@ -54,7 +54,7 @@ fn verdict(file: &Path, limits: Limits) -> Result<bool, Failure> {
             Ok(false)
         }
         Err(error) => Err(Failure::of(format_args!("cannot check {shown}"), &error)),
-        Ok(Checked { summary, refusal }) => {
+        Ok(Checked { summary, refusal, notes }) => {
             match &refusal {
                 None => say(format_args!("{shown}: would be taken"))?,
                 Some(_) => say(format_args!(
@@ -62,6 +62,7 @@ fn verdict(file: &Path, limits: Limits) -> Result<bool, Failure> {
                 ))?,
             }
             figures(&summary)?;
+            notes.iter().try_for_each(note)?;
             Ok(refusal.is_none())
         }
     }
@@ -80,6 +81,18 @@ fn figures(summary: &Summary) -> Result<(), Failure> {
             summary.not_tokens, first.line, first.chars, first.excerpt
         )),
     }
+}
+
+/// Tells what a spreadsheet may have done, and what helps.
+fn note(note: &Note) -> Result<(), Failure> {
+    let Note { trace, rows, line, excerpt } = note;
+    let (what, remedy) = match trace {
+        Trace::Header => ("name of a column as the first row", "remove it"),
+        Trace::Scientific => ("numbers whose last digits a spreadsheet has dropped", "save the column as text, anew"),
+        Trace::Separator => ("rows with ; or | inside", "each is one account: part them if they are several"),
+        Trace::Apostrophe => ("rows that begin with an apostrophe", "remove it, if it only marks them as text"),
+    };
+    say(format_args!("  note        {what}: {rows}, first line {line} [{excerpt}]; {remedy}"))
 }
 
 /// Checks the file on a thread of its own and prints its bad rows as they are found.
