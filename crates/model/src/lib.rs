@@ -24,5 +24,5 @@ pub use outcome::{Channel, Outcome, PushState, ReceiptEvent};
 pub use payload::Payload;
 pub use push::{AccountPush, Environment, Push};
 pub use ret::{Fault, RetCode};
-pub use schedule::{Expire, Zone};
+pub use schedule::{AcceptMinutes, Expire, Occurrences, Zone};
 pub use statistics::PushRecordQuery;

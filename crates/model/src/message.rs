@@ -18,7 +18,7 @@ named! {
     }
 }
 
-/// A time of day, as the device's own clock shows it.
+/// A time of day, in the zone the operator configured: a device's own is not known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeOfDay {
     /// 0–23.
@@ -27,12 +27,12 @@ pub struct TimeOfDay {
     pub min: u8,
 }
 
-/// A part of the day in which a message may be shown.
+/// A part of the day in which a message may go to a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptTime {
     /// From here on.
     pub start: TimeOfDay,
-    /// To here. Before `start`: past midnight.
+    /// To here, itself no longer. Before `start`: past midnight. The same as `start`: the whole day.
     pub end: TimeOfDay,
 }
 

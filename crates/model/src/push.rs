@@ -12,7 +12,7 @@ use crate::ids::PushId;
 use crate::message::{Message, MessageType};
 use crate::names::named;
 use crate::outcome::Channel;
-use crate::schedule::Expire;
+use crate::schedule::{Expire, Occurrences};
 
 named! {
     /// Which of Apple's environments a device registered in. Always `product` elsewhere.
@@ -61,6 +61,10 @@ pub struct Push {
     /// Unix seconds at which it starts; `None` = now. Packages only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send_at: Option<i64>,
+    /// The times at which it starts, if it is repeated; then `send_at` says nothing. Packages only. Not stored: each
+    /// occurrence is a push of its own.
+    #[serde(skip)]
+    pub occurrences: Option<Occurrences>,
     /// Type of the accounts of the audience.
     #[serde(default)]
     pub account_type: AccountType,

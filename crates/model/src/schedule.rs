@@ -1,6 +1,9 @@
 //! Schedule: when a push starts and how long it is kept. Time is passed in, as unix seconds; the wall clock of a call
 //! is read in the zone the operator configured.
 
+mod accept;
+mod occurrences;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,6 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::loose::{Members, within};
 use crate::ret::{Fault, RetCode, excerpt};
+
+pub use accept::AcceptMinutes;
+pub use occurrences::Occurrences;
+pub(crate) use occurrences::occurrences;
 
 /// The zone in which a call's dates and times are meant: a fixed offset from UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +50,19 @@ impl Zone {
     /// as the nearest it does.
     #[must_use]
     pub fn text(self, unix: i64) -> String {
-        let instant = jiff::Timestamp::from_second(unix).unwrap_or(if unix < 0 {
-            jiff::Timestamp::MIN
-        } else {
-            jiff::Timestamp::MAX
-        });
-        self.0.to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S").to_string()
+        self.0.to_datetime(instant(unix)).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
+    /// The minute of the day, 0–1439, which a clock in this zone shows.
+    #[must_use]
+    pub fn minute_of_day(self, unix: i64) -> u16 {
+        let local = unix.saturating_add(i64::from(self.0.seconds()));
+        // A day has 1,440 minutes.
+        u16::try_from(local.rem_euclid(DAY) / 60).unwrap_or_default()
+    }
+
+    fn date(self, unix: i64) -> Date {
+        self.0.to_datetime(instant(unix)).date()
     }
 
     /// The day a moment (unix milliseconds) lies on in this zone, counted from 1970-01-01, which is 0.
@@ -66,6 +80,12 @@ impl Zone {
     fn unix(self, local: DateTime) -> Option<i64> {
         self.0.to_timestamp(local).ok().map(jiff::Timestamp::as_second)
     }
+}
+
+/// A moment; one that no calendar reaches as the nearest it does.
+fn instant(unix: i64) -> jiff::Timestamp {
+    let nearest = if unix < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    jiff::Timestamp::from_second(unix).unwrap_or(nearest)
 }
 
 impl fmt::Display for Zone {
@@ -118,8 +138,10 @@ fn digits(text: &str, width: usize) -> Option<i16> {
     text.parse().ok()
 }
 
-/// How far ahead `send_time` may lie, as documented: 90 days.
-pub const SEND_AHEAD: i64 = 90 * DAY;
+/// How many days ahead `send_time` and the end of a loop may lie, as documented.
+pub const SEND_AHEAD_DAYS: i64 = 90;
+
+const SEND_AHEAD: i64 = SEND_AHEAD_DAYS * DAY;
 
 /// Reads `send_time`: unix seconds of a moment to come, `None` for now. A moment that is past means now.
 pub(crate) fn send_at(given: &Members<'_>, is_bulk: bool, now: i64, zone: Zone) -> Result<Option<i64>, Fault> {
@@ -138,12 +160,14 @@ pub(crate) fn send_at(given: &Members<'_>, is_bulk: bool, now: i64, zone: Zone) 
     }
     if at - now > SEND_AHEAD {
         let last = zone.text(now.saturating_add(SEND_AHEAD));
-        return Err(wrong(format_args!("lies more than 90 days ahead, the last possible is {last} in UTC{zone}")));
+        return Err(wrong(format_args!(
+            "lies more than {SEND_AHEAD_DAYS} days ahead, the last possible is {last} in UTC{zone}"
+        )));
     }
     if !is_bulk {
         // Leaving it out of account would send at once what was meant for later.
         return Err(wrong(format_args!(
-            "is only for pushes of a package; leave it out, or upload the audience as one"
+            "is only for pushes to many; leave it out, or upload the audience as a package"
         )));
     }
     Ok(Some(at))

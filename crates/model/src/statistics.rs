@@ -80,9 +80,9 @@ pub fn one_push(body: &[u8]) -> Result<PushId, Fault> {
     push_id(&Members::top(&whole))?.ok_or_else(|| Fault::missing("pushId", "give the push_id that the push answered"))
 }
 
-/// `pushId`, or `pushid` as a published sample spells it; a text or a number.
+/// `pushId`, or `pushid` as a published sample spells it, or `push_id` as the push answers it; a text or a number.
 fn push_id(given: &Members<'_>) -> Result<Option<PushId>, Fault> {
-    for member in ["pushId", "pushid"] {
+    for member in ["pushId", "pushid", "push_id"] {
         if let Some(id) = given.positive(member, 1..=i64::MAX)? {
             return Ok(Some(PushId(id)));
         }

@@ -156,7 +156,7 @@ mod tests {
         let (start_at, expire_at) = (0, 4_000_000_000);
         let request = "{}".to_owned();
         let new = NewPush { access_id: APP, request, upload_id: None, audience_rows: 2, start_at, expire_at };
-        let push_id = store.add_push(new, |_| String::new()).await.unwrap().unwrap();
+        let push_id = store.add_pushes(vec![new], |_, _| String::new()).await.unwrap().unwrap()[0];
         let recipients = devices.iter().map(|&device| Recipient { device, outcome: Outcome::Waiting }).collect();
         let (from, to) = (Cursor::default(), Cursor { row: 2, within: None });
         let batch = Batch { push_id, from, to, rows_done: 2, no_device: 0, recipients, started_at: 1, is_last: true };

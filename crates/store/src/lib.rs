@@ -21,6 +21,7 @@ mod readers;
 mod recipients;
 mod report;
 mod resolve;
+mod scheduled;
 mod schema;
 mod writer;
 
@@ -43,6 +44,7 @@ pub use pushes::{Counts, NewPush, Push, PushFilter, Started};
 pub use readers::Reader;
 pub use report::{DeviceFacts, DevicePushes, HeldAccount, ReportLine, ReportPage, Reported};
 pub use resolve::Resolved;
+pub use scheduled::Cancelled;
 pub use writer::{Permit, Tx, WriterStats, Written};
 
 use readers::Readers;

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use pigeonloft_model::{AccessId, AudienceKind, DeviceId, MessageType, PushId, PushState, UploadId};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::batches::{Cursor, Within};
 use crate::early;
@@ -176,46 +176,61 @@ fn started(row: &Row<'_>) -> rusqlite::Result<Result<Started>> {
     Ok(Ok(Started { push, cursor: Cursor { row: row.get(27)?, within }, stored_as: row.get(30)? }))
 }
 
+/// Notes that the package of a push is used. `false`: it is gone.
+fn use_package(tx: &Connection, new: &NewPush, now: i64) -> Result<bool> {
+    let Some(upload_id) = new.upload_id else { return Ok(true) };
+    let used = tx
+        .prepare_cached("UPDATE package SET last_used_at = ?3 WHERE access_id = ?1 AND upload_id = ?2")?
+        .execute(params![new.access_id.0, upload_id.0, now])?;
+    Ok(used > 0)
+}
+
+fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &NewPush) -> String) -> Result<PushId> {
+    let state = if new.start_at * 1000 > now { PushState::Wait } else { PushState::Init };
+    tx.prepare_cached(
+        "INSERT INTO push (access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
+            audience_rows) VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8)",
+    )?
+    .execute(params![
+        new.access_id.0,
+        state.code(),
+        new.request,
+        new.upload_id.map(|id| id.0),
+        now,
+        new.start_at,
+        new.expire_at,
+        new.audience_rows
+    ])?;
+    let push_id = PushId(tx.last_insert_rowid());
+    tx.prepare_cached("UPDATE push SET template = ?2 WHERE push_id = ?1")?
+        .execute(params![push_id.0, template(push_id, new)])?;
+    Ok(push_id)
+}
+
+/// From when on a push that is not finished is due: one that does not wait for its time (any more) always is, also when
+/// the clock is set back behind it. As the index `push_unfinished` has it.
+const DUE_FROM: &str = "CASE WHEN state = 1 THEN start_at_s ELSE 0 END";
+
 impl Store {
-    /// Accepts a push. `template` makes the payload once the id is known. Answers `None` where the push names a
-    /// package that is gone.
+    /// Accepts a push; a repeated one as its occurrences, all of them or none. `template` makes the payload of each once
+    /// its id is known. Answers their ids, in their order; `None` where they name a package that is gone.
     ///
     /// # Errors
-    /// The database's; the push does not exist then.
-    pub async fn add_push(
+    /// The database's; none of the pushes exists then.
+    pub async fn add_pushes(
         &self,
-        new: NewPush,
-        template: impl FnOnce(PushId) -> String + Send + 'static,
-    ) -> Result<Option<PushId>> {
+        pushes: Vec<NewPush>,
+        template: impl Fn(PushId, &NewPush) -> String + Send + 'static,
+    ) -> Result<Option<Vec<PushId>>> {
         self.write(move |tx| {
             let now = now_ms();
-            if let Some(upload_id) = new.upload_id {
-                let used = tx
-                    .prepare_cached("UPDATE package SET last_used_at = ?3 WHERE access_id = ?1 AND upload_id = ?2")?
-                    .execute(params![new.access_id.0, upload_id.0, now])?;
-                if used == 0 {
-                    return Ok(None);
-                }
+            // All are of one call, and so of one package.
+            if let Some(new) = pushes.first()
+                && !use_package(tx, new, now)?
+            {
+                return Ok(None);
             }
-            let state = if new.start_at * 1000 > now { PushState::Wait } else { PushState::Init };
-            tx.prepare_cached(
-                "INSERT INTO push (access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
-                    audience_rows) VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute(params![
-                new.access_id.0,
-                state.code(),
-                new.request,
-                new.upload_id.map(|id| id.0),
-                now,
-                new.start_at,
-                new.expire_at,
-                new.audience_rows
-            ])?;
-            let push_id = PushId(tx.last_insert_rowid());
-            tx.prepare_cached("UPDATE push SET template = ?2 WHERE push_id = ?1")?
-                .execute(params![push_id.0, template(push_id)])?;
-            Ok(Some(push_id))
+            pushes.iter().map(|new| insert(tx, new, now, &template)).collect::<Result<_>>().map(Some)
         })
         .await
     }
@@ -299,11 +314,11 @@ impl Store {
         let [least, most] = [*rows.start(), *rows.end()].map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
         self.read(move |connection| {
             let running = push_array(&running);
-            let mut statement = connection.prepare_cached(
-                "SELECT push_id FROM push WHERE finished_at IS NULL AND start_at_s <= ?1
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT push_id FROM push WHERE finished_at IS NULL AND {DUE_FROM} <= ?1
                  AND audience_rows BETWEEN ?2 AND ?3
                  AND push_id NOT IN (SELECT value FROM rarray(?4)) ORDER BY push_id LIMIT ?5",
-            )?;
+            ))?;
             let due = statement.query_map(params![now, least, most, running, limit], |row| row.get(0).map(PushId))?;
             Ok(due.collect::<rusqlite::Result<_>>()?)
         })
@@ -328,8 +343,8 @@ impl Store {
     /// The database's.
     pub async fn oldest_due(&self, now: i64) -> Result<Option<i64>> {
         self.read(move |connection| {
-            let sql = "SELECT min(start_at_s) FROM push WHERE finished_at IS NULL AND start_at_s <= ?1";
-            Ok(connection.prepare_cached(sql)?.query_row([now], |row| row.get(0))?)
+            let sql = format!("SELECT min(start_at_s) FROM push WHERE finished_at IS NULL AND {DUE_FROM} <= ?1");
+            Ok(connection.prepare_cached(&sql)?.query_row([now], |row| row.get(0))?)
         })
         .await
     }

@@ -107,7 +107,8 @@ CREATE TABLE push (
     window_device INTEGER                     -- the devices up to this one
 ) STRICT;
 
-CREATE INDEX push_unfinished ON push (start_at_s) WHERE finished_at IS NULL;
+-- State 1 waits for its time; every other that is not finished is due, whatever the clock says now.
+CREATE INDEX push_unfinished ON push (CASE WHEN state = 1 THEN start_at_s ELSE 0 END) WHERE finished_at IS NULL;
 CREATE INDEX push_to_expire ON push (expire_at_s) WHERE waiting > 0;
 CREATE INDEX push_of_app ON push (access_id, push_id);
 CREATE INDEX push_of_package ON push (upload_id) WHERE upload_id IS NOT NULL;

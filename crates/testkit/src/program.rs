@@ -15,6 +15,7 @@ const INSTALL: &[(&str, &str)] = &[
     ("curl", "apt-get install curl"),
     ("mosquitto_sub", "apt-get install mosquitto-clients"),
     ("mount", "apt-get install mount"),
+    ("faketime", "apt-get install faketime"),
     ("stdbuf", "apt-get install coreutils"),
     ("python3", "apt-get install python3"),
     ("requests", "python3 -m pip install requests"),

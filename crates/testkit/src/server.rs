@@ -6,12 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
 use crate::app::App;
 use crate::ports::Port;
+use crate::program::require;
 use crate::wait::until;
 
 /// How long a start may take, recovery of the data folder included.
@@ -26,6 +27,7 @@ pub struct Builder {
     binary: PathBuf,
     data_dir: Option<PathBuf>,
     settings: Vec<(String, String)>,
+    clock_at: Option<i64>,
 }
 
 impl Builder {
@@ -43,6 +45,18 @@ impl Builder {
         self
     }
 
+    /// Gives it a clock of its own, which shows this moment (unix seconds) when it starts, and goes on from there. How fast
+    /// time passes, as for timeouts, stays as it is.
+    ///
+    /// # Panics
+    /// `faketime` is not here.
+    #[must_use]
+    pub fn clock_at(mut self, moment: i64) -> Self {
+        let _ = require("faketime");
+        self.clock_at = Some(moment);
+        self
+    }
+
     /// Starts it, and waits until it can be reached.
     ///
     /// # Panics
@@ -56,12 +70,16 @@ impl Builder {
             binary: self.binary,
             settings: self.settings,
             log: folder.path().join("log"),
+            clock: self.clock_at.map(|_| folder.path().join("clock")),
             data_dir,
             _folder: folder,
             ports,
             child: None,
             heard: None,
         };
+        if let Some(moment) = self.clock_at {
+            server.set_clock(moment);
+        }
         server.launch();
         server
     }
@@ -73,6 +91,8 @@ pub struct Server {
     binary: PathBuf,
     settings: Vec<(String, String)>,
     log: PathBuf,
+    /// Where libfaketime reads how far its clock is off, if it has one of its own.
+    clock: Option<PathBuf>,
     data_dir: PathBuf,
     _folder: TempDir,
     /// HTTP, MQTT, and both over TLS.
@@ -88,7 +108,7 @@ impl Server {
     #[must_use]
     pub fn builder(binary: impl Into<PathBuf>) -> Builder {
         let binary = std::env::var_os("PIGEONLOFT_TEST_BINARY").map_or_else(|| binary.into(), PathBuf::from);
-        Builder { binary, data_dir: None, settings: Vec::new() }
+        Builder { binary, data_dir: None, settings: Vec::new(), clock_at: None }
     }
 
     fn launch(&mut self) {
@@ -154,7 +174,29 @@ impl Server {
             .arg(&self.data_dir)
             .envs(self.settings.iter().cloned())
             .stdin(Stdio::null());
+        if let Some(clock) = &self.clock {
+            command
+                // The loader puts the folder of this machine's libraries in place of $LIB.
+                .env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1")
+                .env("FAKETIME_TIMESTAMP_FILE", clock)
+                .env("FAKETIME_NO_CACHE", "1")
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         command
+    }
+
+    /// Sets its clock to this moment, unix seconds, also while it runs.
+    ///
+    /// # Panics
+    /// It has no clock of its own, see [`Builder::clock_at`].
+    pub fn set_clock(&self, moment: i64) {
+        let clock = self.clock.as_ref().expect("it has a clock of its own");
+        let real = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+        let new = clock.with_extension("new");
+        // In one piece, for it is read at any moment.
+        fs::write(&new, format!("{:+.3}", moment as f64 - real))
+            .and_then(|()| fs::rename(&new, clock))
+            .expect("a file can be written");
     }
 
     /// Runs a command of the program on this server's data folder and answers what it printed.

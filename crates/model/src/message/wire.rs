@@ -193,7 +193,8 @@ fn accept_times(given: &Members<'_>) -> Result<Vec<AcceptTime>, Fault> {
     let mut times = Vec::new();
     for (index, value) in given.list("accept_time")?.iter().enumerate() {
         let place = || format!("{}[{index}]", given.place("accept_time"));
-        // An element of nothing but zeros would be a minute at midnight, which nobody means: it is "not set".
+        // An element of nothing but zeros is one that nobody filled in. Meant, it would be the whole day, which is
+        // what having none is.
         if loose::is_unset(value) {
             continue;
         }

@@ -24,31 +24,38 @@ const SEQ_MAX: usize = 256;
 
 impl Push {
     /// Reads and checks a call of `POST /v3/push/app` for an app on `platform`, at `now` (unix seconds); its
-    /// `send_time` is meant in `zone`.
+    /// `send_time` and `loop_param` are meant in `zone`.
     ///
     /// Members that say nothing (zero, empty, null) have their default, unknown ones are ignored, and so are those
     /// that do not apply: `environment` off Apple's platforms; `push_speed`, `collapse_id` for anything but packages.
     ///
     /// # Errors
     /// The first thing that is wrong, with the code the published table gives it: 1008001 not JSON or a member of
-    /// another type, 1008002 missing, 1008007 out of range, 10010012 `send_time`.
+    /// another type, 1008002 missing, 1008007 out of range, 10010012 `send_time` or
+    /// `loop_param`.
     pub fn parse(body: &[u8], platform: Platform, now: i64, zone: Zone) -> Result<Self, Fault> {
         let whole = loose::body(body)?;
         let given = Members::top(&whole);
         let kind = needed::<AudienceKind>(&given, "audience_type")?;
         let audience = audience(&given, kind)?;
-        refuse_loop(&given)?;
         let message_type = needed(&given, "message_type")?;
         let message = message(&given, body)?;
         let message = message::wire::message(&message, message_type, platform)?;
         let is_bulk = kind.is_bulk();
+        let occurrences = schedule::occurrences(&given, is_bulk, now, zone)?;
+        // A loop says all of when; a `send_time` beside it is what a loose client sends of a member it does not use.
+        let send_at = match occurrences {
+            Some(_) => None,
+            None => schedule::send_at(&given, is_bulk, now, zone)?,
+        };
         Ok(Self {
             audience,
             message_type,
             environment: environment(&given, platform)?,
             message,
             expire: schedule::expire(&given)?,
-            send_at: schedule::send_at(&given, is_bulk, now, zone)?,
+            send_at,
+            occurrences,
             account_type: account_type(&given, AccountType::default())?,
             account_push: if given.switch("account_push_type")? { AccountPush::All } else { AccountPush::Latest },
             ignore_invalid_token: given.switch("ignore_invalid_token")?,
@@ -67,15 +74,6 @@ impl Push {
 fn needed<N: FromStr<Err = Unknown>>(given: &Members<'_>, member: &str) -> Result<N, Fault> {
     let remedy = "every push has to say it, see POST /v3/push/app";
     given.name(member)?.ok_or_else(|| Fault::missing(given.place(member), remedy))
-}
-
-/// A repeated push would be sent once, and at the wrong time, if the member were ignored.
-fn refuse_loop(given: &Members<'_>) -> Result<(), Fault> {
-    if given.object("loop_param")?.is_some_and(|members| members.iter().any(|(_, value)| !loose::is_unset(value))) {
-        let remedy = "this version does not serve repeated pushes yet; leave it out, and push once for each time";
-        return Err(Fault::invalid("loop_param", remedy));
-    }
-    Ok(())
 }
 
 /// The `message` member, once its size as it came is known to be allowed.

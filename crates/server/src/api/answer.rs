@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 pub enum Style {
     /// `retCode` and `errMsg`: upload, account query, statistics.
     Camel,
-    /// `ret_code` and `err_msg`: push, account operations.
+    /// `ret_code` and `err_msg`: push, cancelling one, account operations.
     Snake,
 }
 

@@ -90,7 +90,7 @@ async fn database(loft: &Loft) -> Option<Database> {
     let asked = async {
         let unfinished = loft.store.unfinished().await?;
         let oldest = loft.store.oldest_due(now).await?;
-        let queue_age = oldest.map_or(0, |since| now.saturating_sub(since).unsigned_abs());
+        let queue_age = oldest.map_or(0, |since| u64::try_from(now.saturating_sub(since)).unwrap_or(0));
         Ok::<_, pigeonloft_store::Error>(Database { inbox: loft.store.inbox_size().await?, unfinished, queue_age })
     };
     match timeout(PATIENCE, asked).await {

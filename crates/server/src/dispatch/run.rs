@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use pigeonloft_channels::xg::{Handed, Tracker};
 use pigeonloft_model::payload::Payload;
-use pigeonloft_model::{Channel, Expire, Outcome, Push, PushId};
+use pigeonloft_model::{Channel, Expire, Outcome, Push, PushId, PushState};
 use pigeonloft_package::ReadError;
 use pigeonloft_store::Started;
 use tokio::sync::{Semaphore, mpsc};
@@ -86,8 +86,12 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let started = match size {
-        // Its first batch notes that it has started, so that its message does not wait for the disk.
-        Size::Small => loft.store.unfinished_push(push_id).await?,
+        Size::Small => match loft.store.unfinished_push(push_id).await? {
+            // It may be cancelled until its start is on record.
+            Some(waits) if waits.push.state == PushState::Wait => loft.store.start_push(push_id).await?,
+            // Its first batch notes that it has started, so that its message does not wait for the disk.
+            started => started,
+        },
         Size::Large => loft.store.start_push(push_id).await?,
     };
     let Some(started) = started else { return Ok(()) };

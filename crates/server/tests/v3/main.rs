@@ -1,3 +1,11 @@
 //! The v3 API, topic by topic: what is asked, what is answered, and what it does to devices.
 
 mod report;
+mod schedule;
+
+use pigeonloft_model::Zone;
+
+/// Unix seconds of a moment as the API writes it, in UTC+8.
+fn at(text: &str) -> i64 {
+    Zone::CHINA.time(text).expect("a moment")
+}

@@ -49,7 +49,7 @@ async fn a_package_is_only_there_for_the_app_that_uploaded_it() {
     assert!(loft.store.package(APP, upload_id).await.unwrap().is_some());
     assert!(loft.store.package(OTHER, upload_id).await.unwrap().is_none());
     assert!(loft.store.packages(OTHER, None, 10).await.unwrap().is_empty());
-    assert_eq!(loft.store.add_push(package_push(OTHER, upload_id), |_| String::new()).await.unwrap(), None);
+    assert_eq!(loft.store.add_pushes(vec![package_push(OTHER, upload_id)], |_, _| String::new()).await.unwrap(), None);
     assert_eq!(loft.store.remove_package(OTHER, upload_id).await.unwrap(), Removed::Unknown);
     assert_eq!(loft.store.remove_package(APP, upload_id).await.unwrap(), Removed::Done("ours".into()));
 }
@@ -59,7 +59,8 @@ async fn a_push_is_only_there_for_the_app_that_made_it() {
     let loft = Loft::open().await;
     loft.store.add_app(app(OTHER)).await.unwrap();
     let push_id = loft.push(1, FAR_AHEAD).await;
-    let theirs = loft.store.add_push(new_push(OTHER, 1, FAR_AHEAD), |_| String::new()).await.unwrap().unwrap();
+    let theirs =
+        loft.store.add_pushes(vec![new_push(OTHER, 1, FAR_AHEAD)], |_, _| String::new()).await.unwrap().unwrap()[0];
     assert!(loft.store.push(OTHER, push_id).await.unwrap().is_none());
     assert!(loft.store.push(APP, theirs).await.unwrap().is_none());
     let all = PushFilter { from: 0, until: i64::MAX, message_type: None, audience: None };

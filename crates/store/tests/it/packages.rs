@@ -20,7 +20,8 @@ async fn a_package_that_was_answered_is_there_after_a_restart() {
 async fn a_package_is_kept_as_long_as_a_push_reads_it() {
     let loft = Loft::open().await;
     let upload_id = loft.store.add_package(new_package(APP, "read")).await.unwrap();
-    let push_id = loft.store.add_push(package_push(APP, upload_id), |_| String::new()).await.unwrap().unwrap();
+    let push_id =
+        loft.store.add_pushes(vec![package_push(APP, upload_id)], |_, _| String::new()).await.unwrap().unwrap()[0];
     let started = loft.store.start_push(push_id).await.unwrap().unwrap();
     assert_eq!(started.stored_as.as_deref(), Some("read"));
 
@@ -29,7 +30,7 @@ async fn a_package_is_kept_as_long_as_a_push_reads_it() {
     loft.store.finish_push(push_id, None).await.unwrap();
     assert_eq!(loft.store.remove_package(APP, upload_id).await.unwrap(), Removed::Done("read".into()));
     assert_eq!(loft.store.remove_package(APP, upload_id).await.unwrap(), Removed::Unknown);
-    assert_eq!(loft.store.add_push(package_push(APP, upload_id), |_| String::new()).await.unwrap(), None);
+    assert_eq!(loft.store.add_pushes(vec![package_push(APP, upload_id)], |_, _| String::new()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -39,7 +40,7 @@ async fn an_unused_package_goes_and_an_id_is_never_given_twice() {
     let used = loft.store.add_package(new_package(APP, "used")).await.unwrap();
     let created_at = loft.store.package(APP, used).await.unwrap().unwrap().created_at;
     next_millisecond();
-    let push_id = loft.store.add_push(package_push(APP, used), |_| String::new()).await.unwrap().unwrap();
+    let push_id = loft.store.add_pushes(vec![package_push(APP, used)], |_, _| String::new()).await.unwrap().unwrap()[0];
     loft.store.finish_push(push_id, None).await.unwrap();
     let last_used_at = loft.store.package(APP, used).await.unwrap().unwrap().last_used_at;
     assert!(last_used_at > created_at);
@@ -78,7 +79,7 @@ async fn pushes_are_found_by_day_type_and_audience_a_page_at_a_time() {
     {
         let request = format!(r#"{{"audience":{audience},"message_type":"{message_type}"}}"#);
         let new = NewPush { request, ..new_push(APP, 1, FAR_AHEAD) };
-        ids.push(loft.store.add_push(new, |_| String::new()).await.unwrap().unwrap());
+        ids.push(loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap().unwrap()[0]);
         next_millisecond();
     }
     let last_created_at = loft.store.push(APP, ids[2]).await.unwrap().unwrap().created_at;

@@ -56,7 +56,7 @@ impl Loft {
     /// Accepts a push of the app to so many rows.
     pub(crate) async fn push(&self, rows: u64, expire_at: i64) -> PushId {
         let new = new_push(APP, rows, expire_at);
-        self.store.add_push(new, |id| format!("payload of {id}")).await.unwrap().unwrap()
+        self.store.add_pushes(vec![new], |id, _| format!("payload of {id}")).await.unwrap().unwrap()[0]
     }
 
     /// Records a batch whose every row names the device beside it.

@@ -5,6 +5,7 @@
 //! refused by its head is never held.
 
 mod accounts;
+mod cancel;
 mod push;
 mod statistics;
 mod upload;
@@ -19,7 +20,7 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
-use pigeonloft_model::{Fault, RetCode};
+use pigeonloft_model::{Fault, PushId, RetCode};
 use pigeonloft_store::App;
 
 use super::answer::{self, Answer, Style};
@@ -31,6 +32,7 @@ pub(super) fn router() -> Router<Arc<Loft>> {
     Router::new()
         .route("/v3/push/package/upload", post(upload::upload))
         .route("/v3/push/app", call(Style::Snake, push::push))
+        .route("/v3/push/cancel_timing_task", call(Style::Snake, cancel::cancel))
         .route("/v3/device/account/batchoperate", call(Style::Snake, accounts::operate))
         .route("/v3/device/account/query", call(Style::Camel, accounts::query))
         .route("/v3/statistics/get_push_record", call(Style::Camel, statistics::push_record))
@@ -51,6 +53,11 @@ where
         };
         answer::v3(style, result)
     })
+}
+
+fn no_push(push_id: PushId) -> Fault {
+    let text = format!("this app has no push {push_id}: give the push_id that the push answered");
+    Fault::new(RetCode::NoSuchPush, text)
 }
 
 async fn authenticated_body<'a>(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pigeonloft_model::payload::Payload;
-use pigeonloft_model::{Audience, Fault, Push, PushId, RetCode, UploadId};
+use pigeonloft_model::{Audience, Fault, Occurrences, Push, PushId, RetCode, UploadId};
 use pigeonloft_store::{App, NewPush, Package};
 use serde_json::json;
 
@@ -17,22 +17,29 @@ pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<
     let now = unix_seconds();
     let mut push = Push::parse(&body, app.platform, now, loft.config.push.utc_offset)?;
     let taken = take(&loft, &app, &mut push, now).await;
-    let Push { seq, environment, .. } = push;
+    let Push { seq, environment, occurrences, .. } = push;
     Ok(match taken {
-        Ok((push_id, unknown)) => Answer::with(json!({
-            "seq": seq,
-            "push_id": push_id.to_string(),
-            "environment": environment,
-            "result": "",
-            "invalid_targe_list": unknown,
-        })),
+        Ok((push_ids, unknown)) => {
+            let mut members = json!({
+                "seq": seq,
+                "push_id": push_ids.first(),
+                "environment": environment,
+                "result": "",
+                "invalid_targe_list": unknown,
+            });
+            if let Some(Occurrences { skipped, .. }) = occurrences {
+                members["push_id"] = json!(push_ids);
+                members["skipped_days"] = json!(skipped);
+            }
+            Answer::with(members)
+        }
         Err(fault) => Answer::with(json!({ "seq": seq })).under(fault.code, fault.text),
     })
 }
 
-/// Takes a push that is right in itself, if its audience and its app's turn allow it. Answers its id, and the tokens
-/// left out of it.
-async fn take(loft: &Loft, app: &App, push: &mut Push, now: i64) -> Result<(PushId, Vec<String>), Fault> {
+/// Takes a push that is right in itself, if its audience and its app's turn allow it. Answers its id, or those of its
+/// occurrences, and the tokens left out of it.
+async fn take(loft: &Loft, app: &App, push: &mut Push, now: i64) -> Result<(Vec<String>, Vec<String>), Fault> {
     let unknown = leave_unknown_tokens_out(loft, app, push).await?;
     let audience_rows = check_audience(loft, app, push).await?;
     let is_package_push = push.audience.package().is_some();
@@ -46,31 +53,43 @@ async fn take(loft: &Loft, app: &App, push: &mut Push, now: i64) -> Result<(Push
     if accepted.is_err() && is_package_push {
         loft.give_back_package_push_turn(app.access_id);
     }
-    let push_id = accepted?;
+    let push_ids = accepted?;
     let kind = push.audience.kind();
-    loft.metrics.push_accepted(kind.as_str());
-    tracing::info!(%push_id, access_id = %app.access_id, %kind, audience_rows, "push accepted");
-    Ok((push_id, unknown))
+    for push_id in &push_ids {
+        loft.metrics.push_accepted(kind.as_str());
+        tracing::info!(%push_id, access_id = %app.access_id, %kind, audience_rows, "push accepted");
+    }
+    Ok((push_ids.iter().map(PushId::to_string).collect(), unknown))
 }
 
-async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, audience_rows: u64) -> Result<PushId, Fault> {
-    let start_at = push.send_at.unwrap_or(now);
-    let expire_at = push.expire.deadline(start_at);
-    let new = NewPush {
+/// Makes a push durable, or each of its occurrences.
+async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, audience_rows: u64) -> Result<Vec<PushId>, Fault> {
+    let new = |request: String, start_at: i64| NewPush {
         access_id: app.access_id,
-        request: push.to_stored(),
+        request,
         upload_id: push.audience.package(),
         audience_rows,
         start_at,
-        expire_at,
+        expire_at: push.expire.deadline(start_at),
     };
     let template = {
         let push = push.clone();
-        move |push_id| Payload::new(push_id, &push, start_at, expire_at).as_stored().to_owned()
+        move |push_id, new: &NewPush| Payload::new(push_id, &push, new.start_at, new.expire_at).as_stored().to_owned()
     };
-    let push_id = loft.store.add_push(new, template).await.map_err(|error| internal(&error))?;
+    let new = match &push.occurrences {
+        None => vec![new(push.to_stored(), push.send_at.unwrap_or(now))],
+        Some(Occurrences { times, .. }) => {
+            let mut push = push.clone();
+            let at = |&time| {
+                push.send_at = Some(time);
+                new(push.to_stored(), time)
+            };
+            times.iter().map(at).collect()
+        }
+    };
+    let push_ids = loft.store.add_pushes(new, template).await.map_err(|error| internal(&error))?;
     loft.due.notify_one();
-    push_id.ok_or_else(|| no_package(push.audience.package()))
+    push_ids.ok_or_else(|| no_package(push.audience.package()))
 }
 
 /// Tokens no device has: refused, or with `ignore_invalid_token` left out and answered.

@@ -46,10 +46,7 @@ pub(super) async fn push_task_stat_channel(loft: Arc<Loft>, app: Arc<App>, body:
 
 async fn stored(loft: &Loft, access_id: AccessId, push_id: PushId) -> Result<StoredPush, Fault> {
     let found = loft.store.push(access_id, push_id).await.map_err(|error| internal(&error))?;
-    found.ok_or_else(|| {
-        let text = format!("this app has no push {push_id}: give the push_id that the push answered");
-        Fault::new(RetCode::NoSuchPush, text)
-    })
+    found.ok_or_else(|| super::no_push(push_id))
 }
 
 fn sums(counts: &Counts, vendor_receipts: u64) -> Value {
