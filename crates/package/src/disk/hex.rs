@@ -1,6 +1,8 @@
 //! Hex: rows of the sixteen characters `0`–`9` and `a`–`f`, as device tokens and telephone numbers are, at half a byte a
 //! character. Packed bytes order as the characters do, but for rows that differ in zeros at their end alone.
 
+use wide::{i16x8, u8x16, u16x8};
+
 /// The longest row that is packed, in characters.
 pub(super) const CHARS_MAX: usize = 8 * 2 * WORDS - 2;
 const WORDS: usize = 8;
@@ -27,17 +29,16 @@ impl Packed {
             return false;
         }
         self.chars = row.len();
-        let mut wrong = 0;
+        let (mut wrong, mut wrong_in_pairs) = (0, u8x16::default());
         let (pairs, rest) = row.as_chunks::<16>();
         for (pair, word) in pairs.iter().zip(&mut self.words) {
-            let pair = u128::from_be_bytes(*pair);
-            *word = halves((pair >> 64) as u64, &mut wrong) << 32 | halves(pair as u64, &mut wrong);
+            *word = word_of(*pair, &mut wrong_in_pairs);
         }
         let (whole, rest) = rest.as_chunks::<8>();
         let first = whole.first().map(|first| halves(u64::from_be_bytes(*first), &mut wrong));
         let last = halves(filled(rest, row), &mut wrong);
         self.words[pairs.len()] = first.map_or(last << 32, |first| first << 32 | last);
-        wrong == 0
+        wrong == 0 && wrong_in_pairs == u8x16::default()
     }
 
     pub(super) fn chars(&self) -> usize {
@@ -66,6 +67,20 @@ fn filled(rest: &[u8], row: &[u8]) -> u64 {
             zeros | rest.iter().zip([56, 48, 40, 32, 24, 16, 8]).map(|(byte, at)| u64::from(*byte) << at).sum::<u64>()
         }
     }
+}
+
+/// Sixteen characters to eight bytes. `wrong` gets a bit for what is none of the sixteen.
+fn word_of(chars: [u8; 16], wrong: &mut u8x16) -> u64 {
+    let chars = u8x16::new(chars);
+    let letter = chars.simd_gt(u8x16::splat(b'9'));
+    let half = chars - u8x16::splat(b'0') - (letter & u8x16::splat(b'a' - b'9' - 1));
+    // What is no digit is more than 15, or came before the letters.
+    *wrong |= half ^ half.max(letter & u8x16::splat(10)).min(u8x16::splat(15));
+    let pairs: u16x8 = bytemuck::cast(half);
+    let (first, second) = if cfg!(target_endian = "little") { (pairs << 4, pairs >> 8) } else { (pairs >> 4, pairs) };
+    let bytes: i16x8 = bytemuck::cast((first | second) & u16x8::splat(0xff));
+    let [word, _]: [u64; 2] = bytemuck::cast(u8x16::narrow_i16x8(bytes, bytes));
+    u64::from_be(word)
 }
 
 /// Eight characters to four bytes, side by side in one register. `wrong` gets a bit for what is none of the sixteen.
