@@ -3,7 +3,10 @@
 //! Two threads sort and encode leaves side by side. Each hands over its blocks when it is their turn, so that they stand in
 //! the file in the order of their rows.
 
+use std::fs::File;
 use std::io::{self, Write};
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +17,10 @@ use super::block::{BlockEncoder, Blocks};
 use super::leaf::Leaf;
 use super::sort::Leaves;
 use super::{FOOTER_BYTES, FOOTER_MAGIC, HEADER, INDEX_ENTRY_BYTES, incoming};
+
+/// The system begins to write a file to the disk whenever so many bytes have come to it: the sync at the end then finds
+/// little left to do, and others that sync meanwhile do not queue behind a whole file.
+const WRITE_BEHIND: u64 = 4 << 20;
 
 /// A package file that is complete and synced, under a temporary name; dropping it removes it.
 pub(crate) struct Written {
@@ -41,7 +48,10 @@ pub(crate) fn write_package(dir: &Path, leaves: Leaves) -> io::Result<Written> {
             here.and(beside.join().map_err(|_| io::Error::other("sorting rows failed"))?)
         })?;
     }
-    writer.output.into_inner().unwrap_or_else(PoisonError::into_inner).package.finish()
+    let Writer { leaves, output, .. } = writer;
+    // What is left to do for the disk goes on meanwhile.
+    drop(leaves);
+    output.into_inner().unwrap_or_else(PoisonError::into_inner).package.finish()
 }
 
 /// What the threads share.
@@ -114,6 +124,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Package {
     file: NamedTempFile,
     bytes: u64,
+    /// As far as the system was told to write.
+    begun: u64,
     rows: u64,
     not_tokens: u64,
     index: Vec<(u64, u64)>,
@@ -123,7 +135,7 @@ impl Package {
     fn create(dir: &Path) -> io::Result<Self> {
         let mut file = incoming(dir)?;
         file.write_all(&HEADER)?;
-        Ok(Self { file, bytes: HEADER.len() as u64, rows: 0, not_tokens: 0, index: Vec::new() })
+        Ok(Self { file, bytes: HEADER.len() as u64, begun: 0, rows: 0, not_tokens: 0, index: Vec::new() })
     }
 
     fn append(&mut self, blocks: &Blocks) -> io::Result<()> {
@@ -132,6 +144,10 @@ impl Package {
         self.bytes += blocks.bytes.len() as u64;
         self.rows += blocks.rows;
         self.not_tokens += blocks.not_tokens;
+        if self.bytes - self.begun >= WRITE_BEHIND {
+            begin_to_write(self.file.as_file(), self.begun, self.bytes);
+            self.begun = self.bytes;
+        }
         Ok(())
     }
 
@@ -155,4 +171,15 @@ impl Package {
         let bytes = self.bytes + tail.len() as u64;
         Ok(Written { file: self.file, bytes, rows: self.rows, not_tokens: self.not_tokens })
     }
+}
+
+/// Lets the system write these bytes to the disk, without waiting for it. What fails of that, the sync at the end tells.
+fn begin_to_write(file: &File, from: u64, to: u64) {
+    // On Linux the advice begins to write what is not on the disk yet; only what is there already is dropped from memory.
+    #[cfg(target_os = "linux")]
+    if let Some(bytes) = NonZeroU64::new(to - from) {
+        let _ = rustix::fs::fadvise(file, from, Some(bytes), rustix::fs::Advice::DontNeed);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, from, to);
 }
