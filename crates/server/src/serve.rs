@@ -63,6 +63,9 @@ pub async fn run(
     let listeners = Listeners::bind(&config)?;
     let no_database = |source| Error::Database { path: config.data_dir.clone(), source };
     let store = Store::open(&config.data_dir).map_err(no_database)?.in_zone(config.push.utc_offset);
+    if let Err(error) = store.lengthen_log() {
+        tracing::warn!(%error, "the database's log keeps its length: while files are uploaded, commits take longer");
+    }
     let unusable = |source| Error::DataDir { path: config.packages_dir(), source };
     let orphans = PackageFolder::of(&config).prepare(&store).await.map_err(unusable)?;
     if orphans > 0 {

@@ -15,6 +15,7 @@ mod error;
 mod import;
 mod inbox;
 mod load;
+mod log;
 mod packages;
 mod pushes;
 mod readers;
@@ -97,7 +98,7 @@ impl Store {
     /// Bytes on disk of the database and its log.
     #[must_use]
     pub fn bytes_on_disk(&self) -> u64 {
-        let log = self.path.with_extension("db-wal");
+        let log = log::log_of(&self.path);
         [&self.path, &log].iter().filter_map(|path| path.metadata().ok()).map(|meta| meta.len()).sum()
     }
 }

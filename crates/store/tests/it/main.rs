@@ -5,6 +5,7 @@
 mod apart;
 mod devices;
 mod import;
+mod log;
 mod outcomes;
 mod packages;
 mod schema;
