@@ -27,4 +27,5 @@ pub mod password;
 pub mod recorder;
 pub mod registrations;
 pub mod serve;
+pub mod stops;
 pub mod turns;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pigeonloft_channels::xg::Hub;
-use pigeonloft_model::AccessId;
+use pigeonloft_model::{AccessId, PushId};
 use pigeonloft_store::{App, Store};
 use tokio::sync::{Notify, Semaphore};
 
@@ -37,6 +37,8 @@ pub struct Loft {
     pub metrics: Arc<Metrics>,
     /// Woken when a push may be due.
     pub due: Notify,
+    /// Woken when something may wait of a push that is stopped.
+    pub stopped: Notify,
     /// How the pushes under way get on.
     pub progress: Board,
     /// Memory for the bodies of JSON calls, a permit for each byte.
@@ -63,6 +65,7 @@ impl Loft {
             hub,
             metrics,
             due: Notify::new(),
+            stopped: Notify::new(),
             progress: Board::default(),
             apps: Mutex::default(),
             last_package_push: Mutex::default(),
@@ -114,6 +117,13 @@ impl Loft {
     /// Gives the turn back: the push was not accepted after all.
     pub fn give_back_package_push_turn(&self, access_id: AccessId) {
         lock(&self.last_package_push).remove(&access_id);
+    }
+
+    /// Passes on that a push is stopped, once that is durable: its run ends, and what waits of it goes.
+    pub fn push_is_stopped(&self, push_id: PushId) {
+        self.progress.stop(push_id);
+        self.due.notify_one();
+        self.stopped.notify_one();
     }
 
     /// From now on no new work is taken.

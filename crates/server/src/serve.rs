@@ -17,7 +17,7 @@ use crate::loft::Loft;
 use crate::metrics::Metrics;
 use crate::net::{Addresses, Listeners};
 use crate::packages::PackageFolder;
-use crate::{api, dispatch, housekeeping, net, recorder};
+use crate::{api, dispatch, housekeeping, net, recorder, stops};
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -140,6 +140,7 @@ impl Parts {
         let work = vec![
             part(ends, "dispatch", dispatch::run(loft.clone(), work_stop.clone())),
             part(ends, "housekeeping", housekeeping::run(loft.clone(), work_stop.clone())),
+            part(ends, "stops", stops::run(loft.clone(), work_stop.clone())),
         ];
         let intake_stop = CancellationToken::new();
         let addresses = listeners.addresses();

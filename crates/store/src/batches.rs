@@ -156,7 +156,7 @@ fn move_on(tx: &Connection, batch: &Batch, change: Change, now: i64) -> Result<(
             "UPDATE push SET targets = targets + ?2, waiting = waiting + ?3, arrived = arrived + ?4,
                 expired = expired + ?5, not_kept = not_kept + ?6, no_channel = no_channel + ?7, gone = gone + ?8,
                 stopped = stopped + ?9, sent = sent + ?10, window_row = ?11, window_end = ?12, window_device = ?13,
-                rows_done = ?14, no_device = no_device + ?15, state = ?16, started_at = coalesce(started_at, ?17),
+                rows_done = ?14, no_device = no_device + ?15, state = CASE WHEN stopped_at IS NULL THEN ?16 ELSE state END, started_at = coalesce(started_at, ?17),
                 finished_at = ?18
              WHERE push_id = ?1 AND finished_at IS NULL
                 AND window_row = ?19 AND window_end IS ?20 AND window_device IS ?21",

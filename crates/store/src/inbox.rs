@@ -49,8 +49,8 @@ pub(crate) fn empty(tx: &Connection, device: DeviceId) -> Result<u64> {
 }
 
 impl Store {
-    /// Messages that wait for a device and have not expired, oldest first, of pushes after `after`, without those in
-    /// `except`.
+    /// Messages that wait for a device and have neither expired nor been stopped, oldest first, of pushes after `after`,
+    /// without those in `except`.
     ///
     /// # Errors
     /// The database's.
@@ -66,7 +66,7 @@ impl Store {
             let except = push_array(&except);
             let mut statement = connection.prepare_cached(
                 "SELECT p.push_id, p.template, p.expire_at_s FROM inbox i CROSS JOIN push p USING (push_id)
-                 WHERE i.device_id = ?1 AND i.push_id > ?5 AND p.expire_at_s > ?2
+                 WHERE i.device_id = ?1 AND i.push_id > ?5 AND p.expire_at_s > ?2 AND p.stopped_at IS NULL
                     AND i.push_id NOT IN (SELECT value FROM rarray(?3))
                  ORDER BY i.push_id LIMIT ?4",
             )?;

@@ -24,6 +24,7 @@ mod report;
 mod resolve;
 mod scheduled;
 mod schema;
+mod stops;
 mod writer;
 
 use std::path::{Path, PathBuf};

@@ -89,6 +89,8 @@ pub struct Push {
     pub started_at: Option<i64>,
     /// Unix milliseconds.
     pub finished_at: Option<i64>,
+    /// Unix milliseconds. Since then nobody more is to get it; its state says why.
+    pub stopped_at: Option<i64>,
     /// Why it failed, if it did.
     pub failure: Option<String>,
     /// The sums.
@@ -121,7 +123,7 @@ pub struct Started {
 
 const COLUMNS: &str = "push_id, access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
     started_at, finished_at, failure, audience_rows, rows_done, no_device, targets, waiting, arrived, expired,
-    not_kept, no_channel, gone, stopped, sent, shown, clicked, cleared";
+    not_kept, no_channel, gone, stopped, sent, shown, clicked, cleared, stopped_at";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
     let state: i64 = row.get(2)?;
@@ -140,6 +142,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
         expire_at: row.get(8)?,
         started_at: row.get(9)?,
         finished_at: row.get(10)?,
+        stopped_at: row.get(27)?,
         failure: row.get(11)?,
         counts: Counts {
             audience_rows: row.get(12)?,
@@ -169,11 +172,11 @@ fn started(row: &Row<'_>) -> rusqlite::Result<Result<Started>> {
         Ok(push) => push,
         Err(corrupt) => return Ok(Err(corrupt)),
     };
-    let within = match (row.get(28)?, row.get(29)?) {
+    let within = match (row.get(29)?, row.get(30)?) {
         (Some(end), Some(device)) => Some(Within { end, device: DeviceId(device) }),
         _ => None,
     };
-    Ok(Ok(Started { push, cursor: Cursor { row: row.get(27)?, within }, stored_as: row.get(30)? }))
+    Ok(Ok(Started { push, cursor: Cursor { row: row.get(28)?, within }, stored_as: row.get(31)? }))
 }
 
 /// Notes that the package of a push is used. `false`: it is gone.
@@ -368,7 +371,8 @@ impl Store {
     pub async fn start_push(&self, push_id: PushId) -> Result<Option<Started>> {
         self.write(move |tx| {
             let sql = format!(
-                "UPDATE push SET state = ?2, started_at = coalesce(started_at, ?3)
+                "UPDATE push SET state = CASE WHEN stopped_at IS NULL THEN ?2 ELSE state END,
+                    started_at = coalesce(started_at, ?3)
                  WHERE push_id = ?1 AND finished_at IS NULL RETURNING {COLUMNS} {WITH_CURSOR}"
             );
             tx.prepare_cached(&sql)?
@@ -379,7 +383,8 @@ impl Store {
         .await
     }
 
-    /// Ends a push by itself, without a last batch: its audience is dealt with, or it cannot go on for this reason.
+    /// Ends a push by itself, without a last batch: its audience is dealt with, or it is stopped, or it cannot go on for
+    /// this reason.
     ///
     /// # Errors
     /// The database's.
@@ -387,7 +392,8 @@ impl Store {
         self.write(move |tx| {
             let state = if failure.is_some() { PushState::Failed } else { PushState::Finished };
             tx.prepare_cached(
-                "UPDATE push SET state = ?2, finished_at = ?3, failure = ?4 WHERE push_id = ?1 AND finished_at IS NULL",
+                "UPDATE push SET state = CASE WHEN stopped_at IS NULL THEN ?2 ELSE state END, finished_at = ?3, failure = ?4
+                 WHERE push_id = ?1 AND finished_at IS NULL",
             )?
             .execute(params![push_id.0, state.code(), now_ms(), failure])?;
             early::forget(tx, push_id)

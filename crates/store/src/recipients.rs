@@ -45,11 +45,11 @@ impl Change {
         }
     }
 
-    /// A recipient moves on.
-    pub(crate) fn moved(&mut self, from: Outcome, to: Outcome) {
+    /// A recipient moves on; `was_sent`: a channel had accepted its message before.
+    pub(crate) fn moved(&mut self, from: Outcome, to: Outcome, was_sent: bool) {
         self.add(from, -1);
         self.add(to, 1);
-        self.sent += i64::from(was_sent(to) && !was_sent(from));
+        self.sent += i64::from(!was_sent && self::was_sent(to));
     }
 
     fn apply(self, tx: &Connection, push_id: PushId) -> Result<()> {
@@ -78,14 +78,15 @@ pub(crate) fn was_sent(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Sent | Outcome::Arrived)
 }
 
-pub(crate) fn outcome(tx: &Connection, push_id: PushId, device: DeviceId) -> Result<Option<Outcome>> {
-    let found: Option<i64> = tx
-        .prepare_cached("SELECT outcome FROM recipient WHERE push_id = ?1 AND device_id = ?2")?
-        .query_row(params![push_id.0, device.0], |row| row.get(0))
+/// What became of a recipient, and whether a channel accepted its message. `None`: there is no such recipient.
+pub(crate) fn outcome(tx: &Connection, push_id: PushId, device: DeviceId) -> Result<Option<(Outcome, bool)>> {
+    let found: Option<(i64, bool)> = tx
+        .prepare_cached("SELECT outcome, sent_at IS NOT NULL FROM recipient WHERE push_id = ?1 AND device_id = ?2")?
+        .query_row(params![push_id.0, device.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    found
-        .map(|value| Outcome::try_from(value).map_err(|_| Error::Corrupt { what: "outcome", value: value.to_string() }))
-        .transpose()
+    let known =
+        |value: i64| Outcome::try_from(value).map_err(|_| Error::Corrupt { what: "outcome", value: value.to_string() });
+    found.map(|(value, was_sent)| Ok((known(value)?, was_sent))).transpose()
 }
 
 /// Moves a recipient on to `to`: one that is not final, or one that [may arrive](Outcome::may_arrive) and did. Answers
@@ -97,8 +98,10 @@ pub(crate) fn settle(
     to: Outcome,
     changes: &mut BTreeMap<PushId, Change>,
 ) -> Result<bool> {
-    let may_move = |from: &Outcome| !from.is_final() || to == Outcome::Arrived && from.may_arrive();
-    let Some(from) = outcome(tx, push_id, device)?.filter(may_move) else { return Ok(false) };
+    let Some((from, was_sent)) = outcome(tx, push_id, device)? else { return Ok(false) };
+    if from.is_final() && !(to == Outcome::Arrived && from.may_arrive()) {
+        return Ok(false);
+    }
     let arrived_at = (to == Outcome::Arrived).then(now_ms);
     tx.prepare_cached(
         "UPDATE recipient SET outcome = ?3, arrived_at = ?4, sent_at = coalesce(sent_at, ?4)
@@ -107,12 +110,52 @@ pub(crate) fn settle(
     .execute(params![push_id.0, device.0, to.code(), arrived_at])?;
     tx.prepare_cached("DELETE FROM inbox WHERE device_id = ?1 AND push_id = ?2")?
         .execute(params![device.0, push_id.0])?;
-    changes.entry(push_id).or_default().moved(from, to);
+    changes.entry(push_id).or_default().moved(from, to, was_sent);
     Ok(true)
 }
 
 pub(crate) fn apply_all(tx: &Connection, changes: BTreeMap<PushId, Change>) -> Result<()> {
     changes.into_iter().try_for_each(|(push_id, change)| change.apply(tx, push_id))
+}
+
+/// Lets recipients of a push that still wait go: they end as `to`.
+///
+/// They are looked for beside the writer, and from where the last call ended: the writer is held up for as long as it
+/// takes to change them, however many recipients the push has.
+pub(crate) async fn let_go(
+    store: &Store,
+    push_id: PushId,
+    after: Option<DeviceId>,
+    limit: u32,
+    to: Outcome,
+) -> Result<Vec<DeviceId>> {
+    let devices = store
+        .read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT device_id FROM recipient
+                 WHERE push_id = ?1 AND device_id > ?2 AND outcome IN (?3, ?4) ORDER BY device_id LIMIT ?5",
+            )?;
+            let after = after.map_or(i64::MIN, |device| device.0);
+            let (waiting, sent) = (Outcome::Waiting.code(), Outcome::Sent.code());
+            let devices =
+                statement.query_map(params![push_id.0, after, waiting, sent, limit], |row| row.get(0).map(DeviceId))?;
+            Ok(devices.collect::<rusqlite::Result<Vec<_>>>()?)
+        })
+        .await?;
+    if devices.is_empty() {
+        return Ok(devices);
+    }
+    store
+        .write_in_bulk(move |tx| {
+            let mut changes = BTreeMap::new();
+            for device in &devices {
+                // Those that moved on since they were read stay what they are.
+                settle(tx, push_id, *device, to, &mut changes)?;
+            }
+            apply_all(tx, changes)?;
+            Ok(devices)
+        })
+        .await
 }
 
 impl Store {
@@ -134,38 +177,10 @@ impl Store {
     /// Lets recipients of an expired push that still wait go: up to `limit` of those after the device `after`, in the
     /// order of devices. Answers which it looked at; fewer than `limit` are the last.
     ///
-    /// They are looked for beside the writer, and from where the last call ended: the writer is held up for as long as
-    /// it takes to change them, however many recipients the push has.
-    ///
     /// # Errors
     /// The database's.
     pub async fn expire(&self, push_id: PushId, after: Option<DeviceId>, limit: u32) -> Result<Vec<DeviceId>> {
-        let devices = self
-            .read(move |connection| {
-                let mut statement = connection.prepare_cached(
-                    "SELECT device_id FROM recipient
-                     WHERE push_id = ?1 AND device_id > ?2 AND outcome IN (?3, ?4) ORDER BY device_id LIMIT ?5",
-                )?;
-                let after = after.map_or(i64::MIN, |device| device.0);
-                let (waiting, sent) = (Outcome::Waiting.code(), Outcome::Sent.code());
-                let devices = statement
-                    .query_map(params![push_id.0, after, waiting, sent, limit], |row| row.get(0).map(DeviceId))?;
-                Ok(devices.collect::<rusqlite::Result<Vec<_>>>()?)
-            })
-            .await?;
-        if devices.is_empty() {
-            return Ok(devices);
-        }
-        self.write_in_bulk(move |tx| {
-            let mut changes = BTreeMap::new();
-            for device in &devices {
-                // Those that moved on since they were read stay what they are.
-                settle(tx, push_id, *device, Outcome::Expired, &mut changes)?;
-            }
-            apply_all(tx, changes)?;
-            Ok(devices)
-        })
-        .await
+        let_go(self, push_id, after, limit, Outcome::Expired).await
     }
 
     /// Deletes up to `limit` recipients of pushes that finished before this time and have none waiting: their sums

@@ -86,6 +86,9 @@ CREATE TABLE push (
     expire_at_s   INTEGER NOT NULL,
     started_at    INTEGER,
     finished_at   INTEGER,
+    stopped_at    INTEGER,          -- since then nobody more is to get it: stopped, revoked, or replaced
+    takes_back    INTEGER,          -- of a revocation: the push that it tells devices to take back
+    line          INTEGER,          -- the first of the pushes of which each takes the place of those before it
     failure       TEXT,
     audience_rows INTEGER NOT NULL,
     rows_done     INTEGER NOT NULL DEFAULT 0, -- as it is shown; inside a window it is an estimate
@@ -110,6 +113,9 @@ CREATE TABLE push (
 -- State 1 waits for its time; every other that is not finished is due, whatever the clock says now.
 CREATE INDEX push_unfinished ON push (CASE WHEN state = 1 THEN start_at_s ELSE 0 END) WHERE finished_at IS NULL;
 CREATE INDEX push_to_expire ON push (expire_at_s) WHERE waiting > 0;
+CREATE INDEX push_to_stop ON push (push_id) WHERE waiting > 0 AND stopped_at IS NOT NULL;
+CREATE UNIQUE INDEX push_that_takes_back ON push (takes_back) WHERE takes_back IS NOT NULL;
+CREATE INDEX push_of_line ON push (line, push_id) WHERE line IS NOT NULL;
 CREATE INDEX push_of_app ON push (access_id, push_id);
 CREATE INDEX push_of_package ON push (upload_id) WHERE upload_id IS NOT NULL;
 

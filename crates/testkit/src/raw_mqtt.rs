@@ -40,6 +40,12 @@ pub fn receipt(push_id: &str, event: &str) -> Vec<u8> {
     bytes(Publish::new(QosPid::Level1(Pid::default()), topic, Bytes::from(text)))
 }
 
+/// The acknowledgement of the message with this packet id.
+#[must_use]
+pub fn puback(id: Pid) -> Vec<u8> {
+    bytes(Packet::Puback(id))
+}
+
 /// A connection of this device that is subscribed to its messages.
 ///
 /// # Panics

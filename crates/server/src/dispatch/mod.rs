@@ -50,8 +50,9 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
             let large = names.values().filter(|(_, size)| *size == Size::Large).count();
             let room = size.room(loft.config.push.running, names.len(), large);
             for push_id in due(&loft, size, not_now, room).await {
-                let progress = loft.progress.begin(push_id, loft.metrics.clone());
-                let task = running.spawn(run::run(loft.clone(), push_id, size, progress, turns.clone(), stop.clone()));
+                let stop = stop.child_token();
+                let progress = loft.progress.begin(push_id, loft.metrics.clone(), stop.clone());
+                let task = running.spawn(run::run(loft.clone(), push_id, size, progress, turns.clone(), stop));
                 names.insert(task.id(), (push_id, size));
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pigeonloft_model::PushId;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::lock::lock;
 use crate::metrics::Metrics;
@@ -91,6 +92,8 @@ struct Moment {
 #[derive(Debug)]
 pub struct Progress {
     metrics: Arc<Metrics>,
+    /// Ends the run.
+    stop: CancellationToken,
     inner: Mutex<Inner>,
 }
 
@@ -121,7 +124,7 @@ impl Inner {
 }
 
 impl Progress {
-    fn new(metrics: Arc<Metrics>) -> Self {
+    fn new(metrics: Arc<Metrics>, stop: CancellationToken) -> Self {
         let now = Instant::now();
         let begin = Moment { at: now, rows: 0, spent: Spent::default() };
         let inner = Inner {
@@ -133,7 +136,7 @@ impl Progress {
             moments: VecDeque::from([begin]),
             trouble: None,
         };
-        Self { metrics, inner: Mutex::new(inner) }
+        Self { metrics, stop, inner: Mutex::new(inner) }
     }
 
     /// The run waits for this part now; `None`: for what is planned.
@@ -216,9 +219,9 @@ enum Entry {
 }
 
 impl Board {
-    /// A push begins a run.
-    pub(super) fn begin(&self, push_id: PushId, metrics: Arc<Metrics>) -> Arc<Progress> {
-        let progress = Arc::new(Progress::new(metrics));
+    /// A push begins a run, which `stop` ends.
+    pub(super) fn begin(&self, push_id: PushId, metrics: Arc<Metrics>, stop: CancellationToken) -> Arc<Progress> {
+        let progress = Arc::new(Progress::new(metrics, stop));
         let mut entries = lock(&self.0);
         let before = match entries.remove(&push_id) {
             Some(Entry::Rests(trouble) | Entry::Runs(_, Some(trouble))) => Some(trouble),
@@ -226,6 +229,17 @@ impl Board {
         };
         entries.insert(push_id, Entry::Runs(progress.clone(), before));
         progress
+    }
+
+    /// The push is stopped, as its row says by now: its run ends with the batches under way, and if it rests after a
+    /// failure, it does no longer.
+    pub fn stop(&self, push_id: PushId) {
+        let mut entries = lock(&self.0);
+        match entries.get(&push_id) {
+            Some(Entry::Runs(progress, _)) => progress.stop.cancel(),
+            Some(Entry::Rests(_)) => drop(entries.remove(&push_id)),
+            None => {}
+        }
     }
 
     /// Its run ended well: it is finished, or goes on at the next start of the server.
@@ -286,7 +300,7 @@ mod tests {
     }
 
     fn run(board: &Board) -> Arc<Progress> {
-        board.begin(PUSH, Arc::new(Metrics::new()))
+        board.begin(PUSH, Arc::new(Metrics::new()), CancellationToken::new())
     }
 
     #[tokio::test(start_paused = true)]
@@ -343,6 +357,18 @@ mod tests {
         progress.gets_on(1);
         assert_eq!(board.pace(PUSH).unwrap().trouble, None);
         assert_eq!(board.rest(PUSH, "no".into()).as_secs(), 3, "it got on meanwhile");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stopped_push_runs_no_longer_and_rests_no_longer() {
+        let board = Board::default();
+        let progress = run(&board);
+        board.stop(PUSH);
+        assert!(progress.stop.is_cancelled());
+        assert_eq!(board.not_now(), [PUSH], "its run is about to end");
+        board.rest(PUSH, "no".into());
+        board.stop(PUSH);
+        assert_eq!(board.not_now(), []);
     }
 
     #[tokio::test(start_paused = true)]

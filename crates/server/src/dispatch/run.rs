@@ -59,7 +59,7 @@ struct Run {
 enum Walked {
     /// Its last batch is recorded, and with it that the push is finished.
     Through,
-    /// The server stops.
+    /// The server stops, or the push is stopped.
     Stopped,
     /// It cannot go on, for this reason.
     Against(String),
@@ -73,7 +73,8 @@ pub(super) struct Sent {
     pub(super) tracker: Arc<Tracker>,
 }
 
-/// Runs a push from its cursor to its end, or until `stop`.
+/// Runs a push from its cursor to its end, or until `stop`, which ends it where the server
+/// stops or the push is stopped; the next run ends a stopped push.
 ///
 /// # Errors
 /// The database failed, or the disk: what is recorded is recorded, and the push can be run again.
@@ -95,6 +96,9 @@ pub(super) async fn run(
         Size::Large => loft.store.start_push(push_id).await?,
     };
     let Some(started) = started else { return Ok(()) };
+    if started.push.stopped_at.is_some() {
+        return end_stopped(&loft, push_id).await;
+    }
     let walked = match Run::begin(&loft, &progress, &started) {
         Ok(run) => run.walk(started, (size == Size::Large).then_some(turns), &stop).await?,
         Err(reason) => Walked::Against(reason),
@@ -108,6 +112,14 @@ pub(super) async fn run(
             tracing::error!(%push_id, reason, "push failed");
         }
     }
+    Ok(())
+}
+
+/// Ends a push that is stopped and of which no batch is under way.
+async fn end_stopped(loft: &Loft, push_id: PushId) -> Result<(), Error> {
+    loft.store.finish_push(push_id, None).await?;
+    // Batches that were under way may have put something into inboxes.
+    loft.stopped.notify_one();
     Ok(())
 }
 
@@ -158,7 +170,7 @@ impl Run {
         let is_through = self.send_and_record(planned, rows_done, stop).await?;
         match planner.await.map_err(Error::Planner)? {
             _ if is_through => Ok(Walked::Through),
-            // It planned to the end, or was told to stop planning: the server stops.
+            // It planned to the end, or was told to stop planning.
             Ok(()) | Err(plan::Error::Stopping) => Ok(Walked::Stopped),
             Err(plan::Error::Store(error)) => Err(error.into()),
             Err(plan::Error::Package(ReadError::Io(trouble))) if trouble.kind() != ErrorKind::NotFound => {

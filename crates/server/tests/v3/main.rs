@@ -2,6 +2,7 @@
 
 mod report;
 mod schedule;
+mod stops;
 
 use pigeonloft_model::Zone;
 

@@ -138,6 +138,8 @@ struct Stored {
     cursor: i64,
     /// The parts of the cursor fit each other.
     cursor_fits: bool,
+    /// It is stopped: the server ends it when it starts.
+    stopped: bool,
     sums: Sums,
 }
 
@@ -146,7 +148,7 @@ fn stored(tx: &Connection, push_id: PushId) -> Result<Option<Stored>> {
         "SELECT {SUMS}, state, upload_id, finished_at IS NOT NULL, audience_rows, rows_done,
             max(rows_done, window_row, coalesce(window_end, 0)),
             rows_done BETWEEN window_row AND coalesce(window_end, audience_rows)
-                AND (window_end IS NULL) = (window_device IS NULL) FROM push WHERE push_id = ?1"
+                AND (window_end IS NULL) = (window_device IS NULL), stopped_at IS NOT NULL FROM push WHERE push_id = ?1"
     );
     let push = tx.prepare_cached(&sql)?.query_row([push_id.0], |row| {
         Ok(Stored {
@@ -158,6 +160,7 @@ fn stored(tx: &Connection, push_id: PushId) -> Result<Option<Stored>> {
             rows_done: row.get(16)?,
             cursor: row.get(17)?,
             cursor_fits: row.get(18)?,
+            stopped: row.get(19)?,
         })
     });
     Ok(push.optional()?)
@@ -213,7 +216,7 @@ impl Doctor {
                 troubles.push(PushTrouble::PackageGone(UploadId(upload_id)));
             }
         }
-        if !runs && !finished {
+        if !runs && !finished && !push.stopped {
             troubles.push(PushTrouble::NotEnded(state));
             self.set(tx, "UPDATE push SET finished_at = ?2 WHERE push_id = ?1", params![id, now_ms()])?;
         }

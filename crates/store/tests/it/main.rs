@@ -9,6 +9,7 @@ mod log;
 mod outcomes;
 mod packages;
 mod schema;
+mod stops;
 mod sums;
 mod support;
 mod writer;

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use crate::support::{Loft, batch};
+use crate::support::{APP, Loft, batch};
 
 const DEVICES: u8 = 6;
 const PUSHES: usize = 3;
@@ -23,6 +23,8 @@ enum Event {
     Acknowledge { arrived: Vec<(u8, usize)>, receipts: Vec<(u8, usize, ReceiptEvent)> },
     /// Time passes; pushes expire one after the other, at 1, 2 and 3.
     Expire { now: i64, limit: u32 },
+    /// A push is stopped, and some of what waits of it goes.
+    Stop { push: usize, limit: u32 },
     /// A device is deleted.
     Delete { device: u8 },
 }
@@ -37,6 +39,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         4 => (vec((0..DEVICES, 0..PUSHES), 0..6), receipts)
             .prop_map(|(arrived, receipts)| Event::Acknowledge { arrived, receipts }),
         1 => (0..4i64, 1..5u32).prop_map(|(now, limit)| Event::Expire { now, limit }),
+        1 => (0..PUSHES, 1..5u32).prop_map(|(push, limit)| Event::Stop { push, limit }),
         1 => (0..DEVICES).prop_map(|device| Event::Delete { device }),
     ];
     vec(event, 1..24)
@@ -96,6 +99,12 @@ async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Ev
         Event::Expire { now, limit } => {
             for push_id in loft.store.expired_pushes(*now, 1).await.unwrap() {
                 loft.store.expire(push_id, None, *limit).await.unwrap();
+            }
+        }
+        Event::Stop { push, limit } => {
+            assert!(loft.store.stop_push(APP, pushes[*push]).await.unwrap());
+            for push_id in loft.store.stopped_pushes(1).await.unwrap() {
+                loft.store.stop_waiting(push_id, None, *limit).await.unwrap();
             }
         }
         Event::Delete { device: place } => {

@@ -61,6 +61,7 @@ fn shown(push: &Push, under_way: Option<progress::Pace>, now_ms: i64) -> Value {
         "start_at": push.start_at,
         "started_at": push.started_at.map(|ms| ms / 1000),
         "finished_at": push.finished_at.map(|ms| ms / 1000),
+        "stopped_at": push.stopped_at.map(|ms| ms / 1000),
         "expire_at": push.expire_at,
         "failure": push.failure,
         "trouble": trouble.map(|trouble| json!({
@@ -143,6 +144,7 @@ mod tests {
             expire_at: 86_400,
             started_at,
             finished_at,
+            stopped_at: None,
             failure: None,
             counts: Counts { audience_rows: rows, rows_done: done, ..Counts::default() },
         }

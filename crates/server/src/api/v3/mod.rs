@@ -8,6 +8,7 @@ mod accounts;
 mod cancel;
 mod push;
 mod statistics;
+mod stops;
 mod upload;
 
 use std::future::Future;
@@ -33,6 +34,7 @@ pub(super) fn router() -> Router<Arc<Loft>> {
         .route("/v3/push/package/upload", post(upload::upload))
         .route("/v3/push/app", call(Style::Snake, push::push))
         .route("/v3/push/cancel_timing_task", call(Style::Snake, cancel::cancel))
+        .route("/v3/push/stop_push_msg", call(Style::Snake, stops::stop))
         .route("/v3/device/account/batchoperate", call(Style::Snake, accounts::operate))
         .route("/v3/device/account/query", call(Style::Camel, accounts::query))
         .route("/v3/statistics/get_push_record", call(Style::Camel, statistics::push_record))

@@ -118,6 +118,7 @@ mod tests {
             expire_at: 1_700_086_400,
             started_at: None,
             finished_at: None,
+            stopped_at: None,
             failure: None,
             counts: Counts::default(),
         }
