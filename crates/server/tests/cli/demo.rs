@@ -23,7 +23,7 @@ fn the_demo_ends_well_twice_in_the_same_folder() {
         {
             let line = said.lines().find(|line| line.split_whitespace().nth(1) == Some(file)).unwrap();
             let figures: Vec<u64> = line.split_whitespace().skip(2).map(|figure| figure.parse().unwrap()).collect();
-            assert_eq!(figures, [rows, no_device, targets, targets, targets, 0, 0, 0, 0, 0], "{said}");
+            assert_eq!(figures, [rows, no_device, targets, targets, targets, 0, 0, 0, 0, 0, 0], "{said}");
         }
     }
     let apps = pigeonloft(["app", "list", "--data-dir", &data]).ok();
