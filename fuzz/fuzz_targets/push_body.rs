@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pigeonloft_model::{
-    AccountOperation, AccountQuery, Audience, DeviceId, Expire, Fault, Payload, Platform, Push, PushId,
+    AccountOperation, AccountQuery, Audience, Day, DeviceId, Expire, Fault, Payload, Platform, Push, PushId,
     PushRecordQuery, Zone, statistics,
 };
 
@@ -43,9 +43,9 @@ fuzz_target!(|input: &[u8]| {
     if let Err(fault) = AccountQuery::parse(body) {
         refused(&fault);
     }
-    match PushRecordQuery::parse(body, Zone::CHINA) {
+    match PushRecordQuery::parse(body, Day(19_676)) {
         Ok(PushRecordQuery::One(push)) => assert!(push.0 > 0),
-        Ok(PushRecordQuery::Days(days)) => assert!(days.from < days.until && (1..=200).contains(&days.limit)),
+        Ok(PushRecordQuery::Days(days)) => assert!(days.days.first <= days.days.last && (1..=200).contains(&days.limit)),
         Err(fault) => refused(&fault),
     }
     match statistics::one_push(body) {

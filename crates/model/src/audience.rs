@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::UploadId;
-use crate::names::named;
+use crate::names::{named, numbered};
 
 named! {
     /// The `audience_type` of a call.
@@ -25,6 +25,12 @@ named! {
         AccountPackage = "package_account_push",
         /// An uploaded package of tokens.
         TokenPackage = "package_token_push",
+    }
+}
+
+numbered! {
+    AudienceKind {
+        All = 1, Tag = 2, Token = 3, TokenList = 4, Account = 5, AccountList = 6, AccountPackage = 7, TokenPackage = 8,
     }
 }
 

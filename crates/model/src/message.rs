@@ -6,7 +6,7 @@ pub(crate) mod wire;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::names::named;
+use crate::names::{named, numbered};
 
 named! {
     /// What a device does with a message.
@@ -16,6 +16,10 @@ named! {
         /// Hands it to the app and shows nothing.
         Message = "message",
     }
+}
+
+numbered! {
+    MessageType { Notify = 1, Message = 2, }
 }
 
 /// A time of day, in the zone the operator configured: a device's own is not known here.

@@ -98,6 +98,9 @@ pub struct Push {
     /// The plan whose statistics it counts in; at most [`Push::PLAN_ID_MAX`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_id: Option<String>,
+    /// The group whose statistics it counts in; at most [`Push::GROUP_ID_MAX`] characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<String>,
 }
 
 impl Push {
@@ -107,6 +110,8 @@ impl Push {
     pub const SPEED_MAX: u32 = 50_000;
     /// Characters of a `plan_id`; not documented, our choice.
     pub const PLAN_ID_MAX: usize = 64;
+    /// Characters of a `group_id`; not documented, our choice.
+    pub const GROUP_ID_MAX: usize = 64;
 
     /// The text the store keeps of it.
     #[must_use]

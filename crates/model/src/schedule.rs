@@ -38,14 +38,6 @@ impl Zone {
         self.unix(date_of(date)?.to_datetime(time_of(time)?))
     }
 
-    /// Unix seconds of the beginning and the end (the next day's beginning) of a `YYYY-MM-DD` in this zone; `None` if
-    /// it is not such a text, or no such day exists.
-    #[must_use]
-    pub fn day(self, text: &str) -> Option<(i64, i64)> {
-        let start = self.unix(date_of(text)?.to_datetime(Time::midnight()))?;
-        Some((start, start + DAY))
-    }
-
     /// A moment as `YYYY-MM-DD HH:MM:SS` in this zone, as answers write it. A moment no calendar reaches is written
     /// as the nearest it does.
     #[must_use]
@@ -235,20 +227,12 @@ mod tests {
 
     #[test]
     fn a_day_has_one_number_from_midnight_to_midnight() {
-        let (from, until) = Zone::CHINA.day("2023-11-15").unwrap();
+        let (from, until) = (1_699_977_600, 1_699_977_600 + DAY);
         let number = Zone::CHINA.day_number(from * 1000);
         assert_eq!(number, 19_676);
         assert_eq!(Zone::CHINA.day_number(until * 1000 - 1), number);
         assert_eq!(Zone::CHINA.day_number(from * 1000 - 1), number - 1);
         let behind: Zone = "-08:00".parse().unwrap();
         assert_eq!((behind.day_number(0), behind.day_number(8 * 3_600_000)), (-1, 0));
-    }
-
-    #[test]
-    fn a_day_lasts_from_midnight_to_midnight() {
-        assert_eq!(Zone::CHINA.day("2023-11-15"), Some((1_699_977_600, 1_699_977_600 + 86_400)));
-        for text in ["2023-02-29", "2023-13-01", "2023-1-01", "20231115", "2023-11-15 00:00:00", ""] {
-            assert_eq!(Zone::CHINA.day(text), None, "{text}");
-        }
     }
 }

@@ -2,8 +2,8 @@
 //! JSON whatever the message says.
 
 use pigeonloft_model::{
-    AccountOperation, AccountQuery, DeviceId, Expire, MessageId, Payload, Platform, Push, PushId, PushRecordQuery,
-    Zone, statistics,
+    AccountOperation, AccountQuery, Day, DayFormat, DeviceId, Expire, MessageId, Payload, Platform, Push, PushId,
+    PushRecordQuery, Zone, statistics,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -27,6 +27,11 @@ const NAMES: &[&str] = &[
     "channel",
     "seq",
     "plan_id",
+    "group_id",
+    "planId",
+    "groupId",
+    "startDate",
+    "endDate",
     "environment",
     "title",
     "content",
@@ -134,7 +139,9 @@ fn read_everything(body: &[u8], platform: Platform, now: i64) {
     let _ = Push::parse(body, platform, now, Zone::CHINA);
     let _ = AccountOperation::parse(body);
     let _ = AccountQuery::parse(body);
-    let _ = PushRecordQuery::parse(body, Zone::CHINA);
+    let _ = PushRecordQuery::parse(body, Day(19_676));
+    let _ = statistics::GroupQuery::parse(body, Day(19_676));
+    let _ = statistics::device_days(body, Day(19_676));
     let _ = statistics::one_push(body);
 }
 
@@ -204,8 +211,7 @@ proptest! {
         let zone: Zone = format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60).parse().unwrap();
         prop_assert_eq!(zone.time(&zone.text(unix)), Some(unix));
         prop_assert_eq!(zone.to_string().parse(), Ok(zone));
-        let (from, until) = zone.day(&zone.text(unix)[..10]).unwrap();
-        prop_assert!((from..until).contains(&unix));
+        prop_assert_eq!(Day::of(unix, zone).text(DayFormat::Dashed), &zone.text(unix)[..10]);
     }
 
     #[test]

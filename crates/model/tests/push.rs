@@ -274,10 +274,13 @@ fn a_seq_is_echoed_if_it_is_a_number_or_a_short_text() {
 }
 
 #[test]
-fn a_plan_id_has_at_most_64_characters() {
+fn a_plan_id_and_a_group_id_have_at_most_64_characters() {
     assert_eq!(push(json!({"plan_id": 12})).plan_id.as_deref(), Some("12"));
     assert_eq!(code(json!({"plan_id": "a".repeat(64)})), 0);
     assert_eq!(code(json!({"plan_id": "a".repeat(65)})), 1_008_007);
+    assert_eq!(push(json!({"group_id": "g"})).group_id.as_deref(), Some("g"));
+    assert_eq!(code(json!({"group_id": "a".repeat(64)})), 0);
+    assert_eq!(code(json!({"group_id": "a".repeat(65)})), 1_008_007);
 }
 
 #[test]

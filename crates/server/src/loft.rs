@@ -13,6 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::config::Config;
 use crate::desk::FrontDesk;
 use crate::dispatch::progress::Board;
+use crate::hourly::Hourly;
 use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::registrations::Registrations;
@@ -47,6 +48,8 @@ pub struct Loft {
     pub uploads: Turns,
     /// How many new devices may be registered.
     pub registrations: Registrations,
+    /// The calls for statistics of this hour.
+    pub hourly: Hourly,
     apps: Mutex<HashMap<AccessId, (Arc<App>, Instant)>>,
     last_package_push: Mutex<HashMap<AccessId, Instant>>,
     draining: AtomicBool,
@@ -60,6 +63,7 @@ impl Loft {
             bodies: Semaphore::new(config.http.bodies_bytes),
             uploads: Turns::new(config.package.uploads_at_once),
             registrations: Registrations::new(&config.device),
+            hourly: Hourly::new(config.statistics.calls_per_hour),
             config,
             store,
             hub,

@@ -132,7 +132,7 @@ mod tests {
     use std::time::Duration;
 
     use pigeonloft_channels::xg::Limits;
-    use pigeonloft_model::{AccessId, Outcome, Platform, Token};
+    use pigeonloft_model::{AccessId, AudienceKind, Day, MessageType, Outcome, Platform, Token};
     use pigeonloft_store::{App, BadRows, Batch, Cursor, NewDevice, NewPush, Recipient, Registered};
 
     use super::*;
@@ -155,7 +155,19 @@ mod tests {
         }
         let (start_at, expire_at) = (0, 4_000_000_000);
         let request = "{}".to_owned();
-        let new = NewPush { access_id: APP, request, upload_id: None, audience_rows: 2, start_at, expire_at };
+        let new = NewPush {
+            access_id: APP,
+            request,
+            upload_id: None,
+            audience_rows: 2,
+            message_type: MessageType::Notify,
+            audience: AudienceKind::TokenList,
+            plan_id: None,
+            group_id: None,
+            start_at,
+            day: Day(0),
+            expire_at,
+        };
         let push_id = store.add_pushes(vec![new], |_, _| String::new()).await.unwrap().unwrap()[0];
         let recipients = devices.iter().map(|&device| Recipient { device, outcome: Outcome::Waiting }).collect();
         let (from, to) = (Cursor::default(), Cursor { row: 2, within: None });

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use pigeonloft_model::{AccessId, AudienceKind, DeviceId, MessageType, PushId, PushState, UploadId};
+use pigeonloft_model::{AccessId, AudienceKind, Day, DeviceId, MessageType, PushId, PushState, UploadId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::batches::{Cursor, Within};
@@ -22,8 +22,18 @@ pub struct NewPush {
     pub upload_id: Option<UploadId>,
     /// Rows of its audience.
     pub audience_rows: u64,
+    /// Shown, or handed to the app.
+    pub message_type: MessageType,
+    /// What kind of audience that is.
+    pub audience: AudienceKind,
+    /// The plan it counts in beside its app.
+    pub plan_id: Option<String>,
+    /// The group it counts in beside its app.
+    pub group_id: Option<String>,
     /// When it starts, unix seconds.
     pub start_at: i64,
+    /// The day of that, on which all that becomes of it is counted.
+    pub day: Day,
     /// When what was not delivered expires, unix seconds.
     pub expire_at: i64,
 }
@@ -97,19 +107,6 @@ pub struct Push {
     pub counts: Counts,
 }
 
-/// Which of an app's pushes are asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct PushFilter {
-    /// Created at this time or later, unix milliseconds.
-    pub from: i64,
-    /// Created before this time, unix milliseconds.
-    pub until: i64,
-    /// Only of this type.
-    pub message_type: Option<MessageType>,
-    /// Only to an audience of this kind.
-    pub audience: Option<AudienceKind>,
-}
-
 /// A push, with where it stands and the file of its package.
 #[derive(Debug, Clone)]
 pub struct Started {
@@ -121,11 +118,12 @@ pub struct Started {
     pub stored_as: Option<String>,
 }
 
-const COLUMNS: &str = "push_id, access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
+pub(crate) const COLUMNS: &str =
+    "push_id, access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
     started_at, finished_at, failure, audience_rows, rows_done, no_device, targets, waiting, arrived, expired,
     not_kept, no_channel, gone, stopped, sent, shown, clicked, cleared, stopped_at";
 
-fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
+pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
     let state: i64 = row.get(2)?;
     let Ok(state) = PushState::try_from(state) else {
         return Ok(Err(Error::Corrupt { what: "push state", value: state.to_string() }));
@@ -192,7 +190,8 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
     let state = if new.start_at * 1000 > now { PushState::Wait } else { PushState::Init };
     tx.prepare_cached(
         "INSERT INTO push (access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
-            audience_rows) VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8)",
+            audience_rows, day, message_type, audience, plan_id, group_id)
+         VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
     .execute(params![
         new.access_id.0,
@@ -202,7 +201,12 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
         now,
         new.start_at,
         new.expire_at,
-        new.audience_rows
+        new.audience_rows,
+        new.day.0,
+        new.message_type.code(),
+        new.audience.code(),
+        new.plan_id,
+        new.group_id
     ])?;
     let push_id = PushId(tx.last_insert_rowid());
     tx.prepare_cached("UPDATE push SET template = ?2 WHERE push_id = ?1")?
@@ -262,42 +266,6 @@ impl Store {
         self.read(move |connection| {
             let sql = format!("SELECT {COLUMNS} {WITH_CURSOR} FROM push WHERE push_id = ?1 AND access_id = ?2");
             connection.prepare_cached(&sql)?.query_row(params![push_id.0, access_id.0], started).optional()?.transpose()
-        })
-        .await
-    }
-
-    /// The app's pushes that pass the filter, latest first: at most `limit` beyond the first `offset`. And how many
-    /// pass in all.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn pushes(
-        &self,
-        access_id: AccessId,
-        filter: PushFilter,
-        offset: u32,
-        limit: u32,
-    ) -> Result<(Vec<Push>, u64)> {
-        self.read(move |connection| {
-            // Type and audience are asked of the stored request: columns of their own would pay only once apps have
-            // more pushes in the days asked for than can be read through.
-            let passing = "access_id = ?1 AND created_at >= ?2 AND created_at < ?3
-                 AND (?4 IS NULL OR json_extract(request, '$.message_type') = ?4)
-                 AND (?5 IS NULL OR json_type(request, '$.audience.' || ?5) IS NOT NULL)";
-            let message_type = filter.message_type.map(MessageType::as_str);
-            let audience = filter.audience.map(AudienceKind::as_str);
-            let count = connection
-                .prepare_cached(&format!("SELECT count(*) FROM push WHERE {passing}"))?
-                .query_row(params![access_id.0, filter.from, filter.until, message_type, audience], |row| row.get(0))?;
-            let sql = format!("SELECT {COLUMNS} FROM push WHERE {passing} ORDER BY push_id DESC LIMIT ?6 OFFSET ?7");
-            let mut statement = connection.prepare_cached(&sql)?;
-            let pushes = statement
-                .query_map(
-                    params![access_id.0, filter.from, filter.until, message_type, audience, limit, offset],
-                    from_row,
-                )?
-                .collect::<rusqlite::Result<Result<Vec<_>>>>()??;
-            Ok((pushes, count))
         })
         .await
     }

@@ -107,7 +107,12 @@ CREATE TABLE push (
     cleared       INTEGER NOT NULL DEFAULT 0,
     window_row    INTEGER NOT NULL DEFAULT 0, -- the cursor: rows before it are dealt with, and of the window after it
     window_end    INTEGER,                    -- (up to this row; NULL where nothing of one is recorded)
-    window_device INTEGER                     -- the devices up to this one
+    window_device INTEGER,                    -- the devices up to this one
+    day           INTEGER NOT NULL DEFAULT 0, -- of its start, counted from 1970-01-01, in the zone that was configured
+    message_type  INTEGER NOT NULL DEFAULT 0,
+    audience      INTEGER NOT NULL DEFAULT 0, -- its kind
+    plan_id       TEXT,                       -- what it counts in beside its app
+    group_id      TEXT
 ) STRICT;
 
 -- State 1 waits for its time; every other that is not finished is due, whatever the clock says now.
@@ -117,7 +122,58 @@ CREATE INDEX push_to_stop ON push (push_id) WHERE waiting > 0 AND stopped_at IS 
 CREATE UNIQUE INDEX push_that_takes_back ON push (takes_back) WHERE takes_back IS NOT NULL;
 CREATE INDEX push_of_line ON push (line, push_id) WHERE line IS NOT NULL;
 CREATE INDEX push_of_app ON push (access_id, push_id);
+CREATE INDEX push_by_day ON push (access_id, day, push_id, message_type, audience);
 CREATE INDEX push_of_package ON push (upload_id) WHERE upload_id IS NOT NULL;
+
+-- How many pushes of each kind start on a day.
+CREATE TABLE push_count (
+    access_id    INTEGER NOT NULL,
+    day          INTEGER NOT NULL,
+    message_type INTEGER NOT NULL,
+    audience     INTEGER NOT NULL,
+    pushes       INTEGER NOT NULL,
+    PRIMARY KEY (access_id, day, message_type, audience)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER push_counted AFTER INSERT ON push BEGIN
+    INSERT INTO push_count VALUES (new.access_id, new.day, new.message_type, new.audience, 1)
+    ON CONFLICT DO UPDATE SET pushes = pushes + 1;
+END;
+
+-- The sums of the pushes of a day. They move with those of each push, by the triggers below and nothing else: whatever
+-- changes a push cannot forget them.
+CREATE TABLE push_day (
+    access_id INTEGER NOT NULL,
+    tally     TEXT    NOT NULL, -- '' all pushes of the app, 'p' and a plan's id, 'g' and a group's
+    day       INTEGER NOT NULL,
+    channel   INTEGER NOT NULL,
+    targets   INTEGER NOT NULL,
+    sent      INTEGER NOT NULL,
+    arrived   INTEGER NOT NULL,
+    shown     INTEGER NOT NULL,
+    clicked   INTEGER NOT NULL,
+    cleared   INTEGER NOT NULL,
+    PRIMARY KEY (access_id, tally, day, channel)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER push_summed AFTER UPDATE OF targets, sent, arrived, shown, clicked, cleared ON push BEGIN
+    INSERT INTO push_day SELECT new.access_id, '', new.day, 0, new.targets - old.targets, new.sent - old.sent,
+        new.arrived - old.arrived, new.shown - old.shown, new.clicked - old.clicked, new.cleared - old.cleared
+    WHERE true ON CONFLICT DO UPDATE SET targets = targets + excluded.targets, sent = sent + excluded.sent,
+        arrived = arrived + excluded.arrived, shown = shown + excluded.shown, clicked = clicked + excluded.clicked,
+        cleared = cleared + excluded.cleared;
+END;
+
+CREATE TRIGGER push_summed_beside AFTER UPDATE OF targets, sent, arrived, shown, clicked, cleared ON push
+WHEN new.plan_id IS NOT NULL OR new.group_id IS NOT NULL BEGIN
+    INSERT INTO push_day SELECT new.access_id, tally, new.day, 0, new.targets - old.targets, new.sent - old.sent,
+        new.arrived - old.arrived, new.shown - old.shown, new.clicked - old.clicked, new.cleared - old.cleared
+    FROM (SELECT 'p' || new.plan_id AS tally WHERE new.plan_id IS NOT NULL
+        UNION ALL SELECT 'g' || new.group_id WHERE new.group_id IS NOT NULL)
+    WHERE true ON CONFLICT DO UPDATE SET targets = targets + excluded.targets, sent = sent + excluded.sent,
+        arrived = arrived + excluded.arrived, shown = shown + excluded.shown, clicked = clicked + excluded.clicked,
+        cleared = cleared + excluded.cleared;
+END;
 
 CREATE TABLE recipient (
     push_id    INTEGER NOT NULL,

@@ -66,7 +66,8 @@ impl Push {
             channel_rules: channel_rules(&given)?,
             skip_own_channel_online: given.switch("tpns_online_push_type")?,
             multi_pkg: given.switch("multi_pkg")?,
-            plan_id: plan_id(&given)?,
+            plan_id: counted_in(&given, "plan_id", Self::PLAN_ID_MAX)?,
+            group_id: counted_in(&given, "group_id", Self::GROUP_ID_MAX)?,
         })
     }
 }
@@ -179,11 +180,11 @@ fn channel_rules(given: &Members<'_>) -> Result<Vec<ChannelRule>, Fault> {
     Ok(rules)
 }
 
-fn plan_id(given: &Members<'_>) -> Result<Option<String>, Fault> {
-    let Some(id) = given.text("plan_id")?.filter(|id| id != "0") else { return Ok(None) };
-    if id.chars().nth(Push::PLAN_ID_MAX).is_some() {
-        let remedy = format!("a plan's id has at most {} characters", Push::PLAN_ID_MAX);
-        return Err(Fault::invalid("plan_id", remedy));
+/// The id of what the push is to be counted in beside its app.
+fn counted_in(given: &Members<'_>, member: &str, max: usize) -> Result<Option<String>, Fault> {
+    let Some(id) = given.text(member)?.filter(|id| id != "0") else { return Ok(None) };
+    if id.chars().nth(max).is_some() {
+        return Err(Fault::invalid(member, format_args!("it has more than {max} characters")));
     }
     Ok(Some(id))
 }

@@ -23,6 +23,7 @@ pub struct Config {
     pub device: Device,
     pub package: Package,
     pub push: Push,
+    pub statistics: Statistics,
     pub log: Log,
     pub shutdown: Shutdown,
 }
@@ -113,6 +114,14 @@ pub struct Push {
     pub ack_wait_ms: u64,
     pub scan_ms: u64,
     pub recipients_days: u32,
+}
+
+/// `[statistics]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Statistics {
+    pub calls_per_hour: u32,
 }
 
 /// `[log]`

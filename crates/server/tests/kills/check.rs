@@ -68,11 +68,17 @@ fn decide(fate: &mut Fate, id: Option<String>, fates: &mut Fates, name: &str) {
     }
 }
 
+/// So many days from today.
+fn day(days: i64) -> String {
+    let today = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::fixed(jiff::tz::offset(8)));
+    today.checked_add(jiff::Span::new().days(days)).expect("it is near").strftime("%F").to_string()
+}
+
 /// The ids of the app's latest pushes by their titles, at least of those that `are_wanted`.
 fn pushes_of(customer: &Customer, are_wanted: usize) -> HashMap<String, String> {
     let mut found = HashMap::new();
     for offset in (0..).step_by(200) {
-        let days = json!({ "startDate": "2000-01-01", "endDate": "2099-12-31", "offset": offset, "limit": 200 });
+        let days = json!({ "startDate": day(-7), "endDate": day(7), "offset": offset, "limit": 200 });
         let page = customer.app.call("/v3/statistics/get_push_record", &days);
         let records = page["pushRecordData"].as_array().expect("a page");
         let text = |record: &Value, name: &str| record[name].as_str().expect("a text").to_owned();

@@ -2,6 +2,7 @@
 
 mod report;
 mod schedule;
+mod statistics;
 mod stops;
 
 use pigeonloft_model::Zone;

@@ -3,7 +3,7 @@
 use pigeonloft_model::{AccessId, AccountPush};
 use pigeonloft_store::{AccountKey, Bound, PushFilter, Removed};
 
-use crate::support::{APP, FAR_AHEAD, Loft, app, new_package, new_push, package_push, token};
+use crate::support::{APP, EVER, FAR_AHEAD, Loft, app, new_package, new_push, package_push, token};
 
 const OTHER: AccessId = AccessId(1_500_000_002);
 
@@ -63,7 +63,7 @@ async fn a_push_is_only_there_for_the_app_that_made_it() {
         loft.store.add_pushes(vec![new_push(OTHER, 1, FAR_AHEAD)], |_, _| String::new()).await.unwrap().unwrap()[0];
     assert!(loft.store.push(OTHER, push_id).await.unwrap().is_none());
     assert!(loft.store.push(APP, theirs).await.unwrap().is_none());
-    let all = PushFilter { from: 0, until: i64::MAX, message_type: None, audience: None };
+    let all = PushFilter { days: EVER, message_type: None, audience: None };
     let (pushes, count) = loft.store.pushes(OTHER, all, 0, 10).await.unwrap();
     assert_eq!((pushes.len(), pushes[0].push_id, count), (1, theirs, 1));
 }

@@ -1,9 +1,9 @@
 //! Packages and the pushes that read them; and pushes asked for by what they were.
 
-use pigeonloft_model::{AudienceKind, MessageType, PushId, UploadId};
+use pigeonloft_model::{AudienceKind, Day, DayFormat, Days, MessageType, PushId, UploadId};
 use pigeonloft_store::{NewPush, PushFilter, Removed};
 
-use crate::support::{APP, FAR_AHEAD, Loft, new_package, new_push, next_millisecond, package_push};
+use crate::support::{APP, EVER, FAR_AHEAD, Loft, new_package, new_push, next_millisecond, package_push};
 
 #[tokio::test]
 async fn a_package_that_was_answered_is_there_after_a_restart() {
@@ -74,26 +74,31 @@ async fn packages_are_listed_a_page_at_a_time_latest_first() {
 async fn pushes_are_found_by_day_type_and_audience_a_page_at_a_time() {
     let loft = Loft::open().await;
     let mut ids = Vec::new();
-    for (audience, message_type) in
-        [(r#"{"token_list":["t"]}"#, "notify"), (r#"{"account":"ann"}"#, "message"), (r#"{"account":"ann"}"#, "notify")]
-    {
-        let request = format!(r#"{{"audience":{audience},"message_type":"{message_type}"}}"#);
-        let new = NewPush { request, ..new_push(APP, 1, FAR_AHEAD) };
+    for (day, audience, message_type) in [
+        (8, AudienceKind::TokenList, MessageType::Notify),
+        (9, AudienceKind::Account, MessageType::Message),
+        (9, AudienceKind::Account, MessageType::Notify),
+        // A loop's occurrence of an earlier day may have a later id.
+        (7, AudienceKind::Account, MessageType::Notify),
+    ] {
+        let new = NewPush { day: Day(day), audience, message_type, ..new_push(APP, 1, FAR_AHEAD) };
         ids.push(loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap().unwrap()[0]);
-        next_millisecond();
     }
-    let last_created_at = loft.store.push(APP, ids[2]).await.unwrap().unwrap().created_at;
-    let any = PushFilter { from: 0, until: i64::MAX, message_type: None, audience: None };
+    let days = |first, last| Days { first: Day(first), last: Day(last), format: DayFormat::Dashed };
+    let any = PushFilter { days: EVER, message_type: None, audience: None };
     let found = async |filter, offset, limit| -> (Vec<PushId>, u64) {
         let (pushes, count) = loft.store.pushes(APP, filter, offset, limit).await.unwrap();
         (pushes.into_iter().map(|push| push.push_id).collect(), count)
     };
-    assert_eq!(found(any, 0, 2).await, (vec![ids[2], ids[1]], 3));
-    assert_eq!(found(any, 2, 2).await, (vec![ids[0]], 3));
-    assert_eq!(found(PushFilter { until: last_created_at, ..any }, 0, 9).await, (vec![ids[1], ids[0]], 2));
-    assert_eq!(found(PushFilter { from: last_created_at, ..any }, 0, 9).await, (vec![ids[2]], 1));
+    assert_eq!(found(any, 0, 9).await, (vec![ids[2], ids[1], ids[0], ids[3]], 4));
+    assert_eq!(found(any, 0, 1).await, (vec![ids[2]], 4));
+    assert_eq!(found(any, 1, 2).await, (vec![ids[1], ids[0]], 4));
+    assert_eq!(found(any, 3, 2).await, (vec![ids[3]], 4));
+    assert_eq!(found(any, 4, 2).await, (vec![], 4));
+    assert_eq!(found(PushFilter { days: days(7, 8), ..any }, 0, 9).await, (vec![ids[0], ids[3]], 2));
+    assert_eq!(found(PushFilter { days: days(10, 12), ..any }, 0, 9).await, (vec![], 0));
     let notify = PushFilter { message_type: Some(MessageType::Notify), ..any };
-    assert_eq!(found(notify, 0, 9).await, (vec![ids[2], ids[0]], 2));
+    assert_eq!(found(notify, 0, 9).await, (vec![ids[2], ids[0], ids[3]], 3));
     let account = PushFilter { audience: Some(AudienceKind::Account), ..notify };
-    assert_eq!(found(account, 0, 9).await, (vec![ids[2]], 1));
+    assert_eq!(found(account, 1, 9).await, (vec![ids[3]], 2));
 }

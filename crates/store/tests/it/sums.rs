@@ -1,13 +1,13 @@
 //! Sums: whatever happens in whatever order, the sums of every push are what its recipients say, and the inboxes hold
 //! what waits.
 
-use pigeonloft_model::{DeviceId, Outcome, PushId, ReceiptEvent};
-use pigeonloft_store::{Acknowledged, Recipient};
+use pigeonloft_model::{Day, DeviceId, Outcome, PushId, ReceiptEvent};
+use pigeonloft_store::{Acknowledged, NewPush, Recipient};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use crate::support::{APP, Loft, batch};
+use crate::support::{APP, Loft, batch, new_push};
 
 const DEVICES: u8 = 6;
 const PUSHES: usize = 3;
@@ -61,7 +61,14 @@ proptest! {
             let devices = loft.devices(DEVICES).await;
             let mut pushes = Vec::new();
             for n in 1..=PUSHES {
-                pushes.push(loft.push(1_000, n as i64).await);
+                // The first two start on the same day; one of them and the third count in the same plan.
+                let new = NewPush {
+                    day: Day(n as i64 / 3),
+                    plan_id: (n > 1).then(|| "plan".to_owned()),
+                    group_id: (n == 1).then(|| "plan".to_owned()),
+                    ..new_push(APP, 1_000, n as i64)
+                };
+                pushes.push(loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap().unwrap()[0]);
             }
             let connection = loft.behind_its_back();
             for event in events {
@@ -69,6 +76,7 @@ proptest! {
                 for &push_id in &pushes {
                     agree(&connection, push_id, &event)?;
                 }
+                days_agree(&connection, &event)?;
             }
             Ok::<(), TestCaseError>(())
         })?;
@@ -135,5 +143,25 @@ fn agree(connection: &Connection, push_id: PushId, event: &Event) -> Result<(), 
          LEFT JOIN recipient r ON r.push_id = i.push_id AND r.device_id = i.device_id AND r.outcome IN (0, 1)
          WHERE i.push_id = ?1");
     prop_assert_eq!(inbox, vec![sums[0], sums[0]], "after {:?}", event);
+    Ok(())
+}
+
+/// The sums of the days are those of their pushes.
+fn days_agree(connection: &Connection, event: &Event) -> Result<(), TestCaseError> {
+    const SUMS: &str = "targets, sent, arrived, shown, clicked, cleared";
+    let ask = |sql: &str| -> Vec<(String, Vec<i64>)> {
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows =
+            statement.query_map([], |row| Ok((row.get(0)?, (1..8).map(|n| row.get(n)).collect::<Result<_, _>>()?)));
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let kept = ask(&format!("SELECT tally, day, {SUMS} FROM push_day WHERE targets > 0 ORDER BY tally, day"));
+    let sums = SUMS.split(", ").map(|sum| format!("sum({sum})")).collect::<Vec<_>>().join(", ");
+    let counted = ask(&format!(
+        "SELECT tally, day, {sums} FROM (SELECT '' AS tally, * FROM push UNION ALL SELECT 'p' || plan_id, * FROM push
+            UNION ALL SELECT 'g' || group_id, * FROM push)
+         WHERE tally IS NOT NULL GROUP BY tally, day HAVING sum(targets) > 0 ORDER BY tally, day"
+    ));
+    prop_assert_eq!(kept, counted, "after {:?}", event);
     Ok(())
 }

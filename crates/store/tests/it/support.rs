@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pigeonloft_model::{AccessId, DeviceId, Outcome, Platform, PushId, Token, UploadId};
+use pigeonloft_model::{
+    AccessId, AudienceKind, Day, DayFormat, Days, DeviceId, MessageType, Outcome, Platform, PushId, Token, UploadId,
+};
 use pigeonloft_store::{
     App, BadRows, Batch, Counts, Cursor, NewDevice, NewPackage, NewPush, Recipient, Registered, Store,
 };
@@ -15,6 +17,9 @@ pub(crate) const APP: AccessId = AccessId(1_500_000_001);
 
 /// When the pushes of these tests expire, unless they say so themselves: never, as seen from here.
 pub(crate) const FAR_AHEAD: i64 = 4_000_000_000;
+
+/// All days there are.
+pub(crate) const EVER: Days = Days { first: Day(i64::MIN), last: Day(i64::MAX), format: DayFormat::Dashed };
 
 /// A store over a file that is removed with it.
 pub(crate) struct Loft {
@@ -118,7 +123,19 @@ pub(crate) fn new_device(access_id: AccessId, n: u8) -> NewDevice {
 
 pub(crate) fn new_push(access_id: AccessId, audience_rows: u64, expire_at: i64) -> NewPush {
     let request = r#"{"audience":{"token_list":["t"]},"message_type":"notify"}"#;
-    NewPush { access_id, request: request.into(), upload_id: None, audience_rows, start_at: 0, expire_at }
+    NewPush {
+        access_id,
+        request: request.into(),
+        upload_id: None,
+        audience_rows,
+        message_type: MessageType::Notify,
+        audience: AudienceKind::TokenList,
+        plan_id: None,
+        group_id: None,
+        start_at: 0,
+        day: Day(0),
+        expire_at,
+    }
 }
 
 pub(crate) fn new_package(access_id: AccessId, stored_as: &str) -> NewPackage {

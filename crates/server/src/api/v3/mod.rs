@@ -37,8 +37,7 @@ pub(super) fn router() -> Router<Arc<Loft>> {
         .route("/v3/push/stop_push_msg", call(Style::Snake, stops::stop))
         .route("/v3/device/account/batchoperate", call(Style::Snake, accounts::operate))
         .route("/v3/device/account/query", call(Style::Camel, accounts::query))
-        .route("/v3/statistics/get_push_record", call(Style::Camel, statistics::push_record))
-        .route("/v3/statistics/get_push_task_stat_channel", call(Style::Camel, statistics::push_task_stat_channel))
+        .merge(statistics::router())
 }
 
 /// A v3 call with a JSON body, handled by `handler` once its caller is known.

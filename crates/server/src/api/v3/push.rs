@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pigeonloft_model::payload::Payload;
-use pigeonloft_model::{Audience, Fault, Occurrences, Push, PushId, RetCode, UploadId};
+use pigeonloft_model::{Audience, Day, Fault, Occurrences, Push, PushId, RetCode, UploadId};
 use pigeonloft_store::{App, NewPush, Package};
 use serde_json::json;
 
@@ -69,7 +69,12 @@ async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, audience_rows: u6
         request,
         upload_id: push.audience.package(),
         audience_rows,
+        message_type: push.message_type,
+        audience: push.audience.kind(),
+        plan_id: push.plan_id.clone(),
+        group_id: push.group_id.clone(),
         start_at,
+        day: Day::of(start_at, loft.config.push.utc_offset),
         expire_at: push.expire.deadline(start_at),
     };
     let template = {

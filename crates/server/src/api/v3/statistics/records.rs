@@ -1,14 +1,14 @@
-//! Statistics: what pushes were, and what became of them, from the sums the store keeps while a push runs and after.
+//! Records: what pushes were to send and to whom.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pigeonloft_model::statistics::one_push;
-use pigeonloft_model::{AccessId, Expire, Fault, Push, PushId, PushRecordQuery, RetCode, Zone};
-use pigeonloft_store::{App, Counts, Push as StoredPush, PushFilter};
+use pigeonloft_model::{Expire, Fault, Push, PushRecordQuery, RetCode, Zone};
+use pigeonloft_store::{App, Push as StoredPush, PushFilter};
 use serde_json::{Value, json};
 
-use super::super::answer::Answer;
+use super::super::super::answer::Answer;
+use super::{stored, today};
 use crate::auth::internal;
 use crate::chain::chain;
 use crate::loft::Loft;
@@ -16,50 +16,16 @@ use crate::loft::Loft;
 /// `POST /v3/statistics/get_push_record`: what one push, or the pushes of some days, were to send and to whom.
 pub(super) async fn push_record(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<Answer, Fault> {
     let zone = loft.config.push.utc_offset;
-    let (pushes, count) = match PushRecordQuery::parse(&body, zone)? {
+    let (pushes, count) = match PushRecordQuery::parse(&body, today(&loft))? {
         PushRecordQuery::One(push_id) => (vec![stored(&loft, app.access_id, push_id).await?], 1),
-        PushRecordQuery::Days(days) => {
-            let filter = PushFilter {
-                from: days.from.saturating_mul(1000),
-                until: days.until.saturating_mul(1000),
-                message_type: days.message_type,
-                audience: days.audience,
-            };
-            let found = loft.store.pushes(app.access_id, filter, days.offset, days.limit).await;
+        PushRecordQuery::Days(query) => {
+            let filter = PushFilter { days: query.days, message_type: query.message_type, audience: query.audience };
+            let found = loft.store.pushes(app.access_id, filter, query.offset, query.limit).await;
             found.map_err(|error| internal(&error))?
         }
     };
     let records = pushes.iter().map(|push| record(push, zone)).collect::<Result<Value, Fault>>()?;
     Ok(Answer::with(json!({ "pushRecordData": records, "count": count })))
-}
-
-/// `POST /v3/statistics/get_push_task_stat_channel`: the sums of one push, for each channel it used and for all together.
-pub(super) async fn push_task_stat_channel(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<Answer, Fault> {
-    let counts = stored(&loft, app.access_id, one_push(&body)?).await?.counts;
-    // As published: the vendors' receipts, which our own channel has none of; but their sum over all channels takes
-    // the arrivals of our own in.
-    Ok(Answer::with(json!({ "pushStatDataAll": [
-        { "channel": "xg", "pushState": sums(&counts, 0) },
-        { "channel": "all", "pushState": sums(&counts, counts.arrived) },
-    ]})))
-}
-
-async fn stored(loft: &Loft, access_id: AccessId, push_id: PushId) -> Result<StoredPush, Fault> {
-    let found = loft.store.push(access_id, push_id).await.map_err(|error| internal(&error))?;
-    found.ok_or_else(|| super::no_push(push_id))
-}
-
-fn sums(counts: &Counts, vendor_receipts: u64) -> Value {
-    json!({
-        "pushActiveUv": counts.targets,
-        "pushOnlineUv": counts.sent,
-        "arrivalUv": counts.arrived,
-        "verifySvcUv": counts.arrived,
-        "callbackVerifySvcUv": vendor_receipts,
-        "verifyUv": counts.shown,
-        "clickUv": counts.clicked,
-        "cleanupUv": counts.cleared,
-    })
 }
 
 fn record(stored: &StoredPush, zone: Zone) -> Result<Value, Fault> {
@@ -100,7 +66,8 @@ fn record(stored: &StoredPush, zone: Zone) -> Result<Value, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use pigeonloft_model::{Platform, PushState, UploadId};
+    use pigeonloft_model::{AccessId, Platform, PushId, PushState, UploadId};
+    use pigeonloft_store::Counts;
 
     use super::*;
 
@@ -151,22 +118,5 @@ mod tests {
         assert_eq!((&record["collapseID"], &record["uploadId"]), (&json!(0), &json!(0)));
         assert_eq!(record["expireTime"], json!(86_400));
         assert_eq!(record["xgMediaResources"], json!(""));
-    }
-
-    #[test]
-    fn the_sums_of_a_push_go_under_their_published_names() {
-        let counts = Counts {
-            targets: 9,
-            sent: 8,
-            arrived: 7,
-            shown: 6,
-            clicked: 5,
-            cleared: 4,
-            waiting: 2,
-            ..Counts::default()
-        };
-        let expected = json!({"pushActiveUv": 9, "pushOnlineUv": 8, "arrivalUv": 7, "verifySvcUv": 7,
-            "callbackVerifySvcUv": 0, "verifyUv": 6, "clickUv": 5, "cleanupUv": 4});
-        assert_eq!(sums(&counts, 0), expected);
     }
 }
