@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use pigeonloft_channels::xg::{Ask, Desk, Login, Outgoing, Refused, Unavailable};
 use pigeonloft_model::payload::Payload;
-use pigeonloft_model::{DeviceId, PushId, ReceiptEvent};
+use pigeonloft_model::{DeviceId, PushId, ReceiptEvent, Zone};
 use pigeonloft_store::Store;
 use tokio::sync::oneshot;
 
@@ -17,13 +17,14 @@ use crate::recorder::{Report, Reports};
 pub struct FrontDesk {
     store: Store,
     reports: Reports,
+    zone: Zone,
 }
 
 impl FrontDesk {
-    /// A desk over this store, whose reports go to this recorder.
+    /// A desk over this store, whose reports go to this recorder. `zone`: where the hours of `accept_time` are meant.
     #[must_use]
-    pub fn new(store: Store, reports: Reports) -> Self {
-        Self { store, reports }
+    pub fn new(store: Store, reports: Reports, zone: Zone) -> Self {
+        Self { store, reports, zone }
     }
 
     fn report(&self, report: Report) {
@@ -58,11 +59,13 @@ impl Desk for FrontDesk {
     }
 
     async fn waiting(&self, device: DeviceId, ask: Ask) -> Result<Vec<Outgoing>, Unavailable> {
-        let messages =
-            self.store.inbox(device, ask.after, ask.except, unix_seconds(), ask.limit).await.map_err(|error| {
-                tracing::error!(error = chain(&error), "an inbox could not be read");
-                Unavailable
-            })?;
+        let now = unix_seconds();
+        let minute = self.zone.minute_of_day(now);
+        let messages = self.store.inbox(device, ask.after, ask.except, now, minute, ask.limit).await;
+        let messages = messages.map_err(|error| {
+            tracing::error!(error = chain(&error), "an inbox could not be read");
+            Unavailable
+        })?;
         let outgoing = messages.into_iter().filter_map(|message| match Payload::from_stored(message.template) {
             Ok(payload) => Some(Outgoing {
                 push: message.push_id,

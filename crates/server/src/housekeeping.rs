@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pigeonloft_model::PushId;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::chain;
@@ -33,6 +34,7 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
             expire(&loft, &stop).await?;
             if round == 0 {
                 forget(&loft, &stop).await?;
+                forget_accept_times(&loft, &stop).await?;
                 remove_unused_packages(&loft).await?;
             }
             Ok::<(), pigeonloft_store::Error>(())
@@ -76,6 +78,17 @@ async fn forget(loft: &Loft, stop: &CancellationToken) -> Result<(), pigeonloft_
     }
     let before = unix_millis() - i64::from(days) * DAY_MS;
     while !stop.is_cancelled() && loft.store.forget_recipients(before, BITE).await? > 0 {}
+    Ok(())
+}
+
+async fn forget_accept_times(loft: &Loft, stop: &CancellationToken) -> Result<(), pigeonloft_store::Error> {
+    let mut after = PushId(0);
+    while let Some(last) = loft.store.forget_accept_times(after, BITE).await? {
+        after = last;
+        if stop.is_cancelled() {
+            break;
+        }
+    }
     Ok(())
 }
 

@@ -23,6 +23,7 @@ pub mod loft;
 pub mod metrics;
 pub mod multipart;
 pub mod net;
+pub mod openings;
 pub mod packages;
 pub mod password;
 pub mod recorder;

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pigeonloft_channels::xg::Hub;
-use pigeonloft_model::{AccessId, PushId};
+use pigeonloft_model::{AcceptMinutes, AccessId, PushId};
 use pigeonloft_store::{App, Store};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::clock::unix_seconds;
 use crate::config::Config;
 use crate::desk::FrontDesk;
 use crate::dispatch::progress::Board;
@@ -128,6 +129,18 @@ impl Loft {
         self.progress.stop(push_id);
         self.due.notify_one();
         self.stopped.notify_one();
+    }
+
+    /// The minute of the day, 0–1439, in the zone in which calls mean their times.
+    #[must_use]
+    pub fn minute_of_day(&self) -> u16 {
+        self.config.push.utc_offset.minute_of_day(unix_seconds())
+    }
+
+    /// Whether messages with these accept times may go to devices now; `None` = at any time.
+    #[must_use]
+    pub fn accepts_now(&self, accept: Option<&AcceptMinutes>) -> bool {
+        accept.is_none_or(|accept| accept.contains(self.minute_of_day()))
     }
 
     /// From now on no new work is taken.

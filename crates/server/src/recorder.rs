@@ -132,7 +132,7 @@ mod tests {
     use std::time::Duration;
 
     use pigeonloft_channels::xg::Limits;
-    use pigeonloft_model::{AccessId, AudienceKind, Day, MessageType, Outcome, Platform, Token};
+    use pigeonloft_model::{AccessId, AudienceKind, Day, MessageType, Outcome, Platform, Token, Zone};
     use pigeonloft_store::{App, BadRows, Batch, Cursor, NewDevice, NewPush, Recipient, Registered};
 
     use super::*;
@@ -167,6 +167,7 @@ mod tests {
             start_at,
             day: Day(0),
             expire_at,
+            accept: None,
         };
         let push_id = store.add_pushes(vec![new], |_, _| String::new()).await.unwrap().unwrap()[0];
         let recipients = devices.iter().map(|&device| Recipient { device, outcome: Outcome::Waiting }).collect();
@@ -195,7 +196,7 @@ mod tests {
         ] {
             reports.send(report).unwrap();
         }
-        let hub = Hub::new(FrontDesk::new(store.clone(), reports), Limits::default());
+        let hub = Hub::new(FrontDesk::new(store.clone(), reports, Zone::CHINA), Limits::default());
         let stop = tokio_util::sync::CancellationToken::new();
         let recorder = tokio::spawn(run(store.clone(), hub, Arc::new(Metrics::new()), reported, stop.clone()));
         let patience = Duration::from_secs(60);

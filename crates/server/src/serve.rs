@@ -17,7 +17,7 @@ use crate::loft::Loft;
 use crate::metrics::Metrics;
 use crate::net::{Addresses, Listeners};
 use crate::packages::PackageFolder;
-use crate::{api, dispatch, housekeeping, net, recorder, stops};
+use crate::{api, dispatch, housekeeping, net, openings, recorder, stops};
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +132,8 @@ impl Parts {
     fn start(ends: &mpsc::Sender<&'static str>, config: Config, store: Store, listeners: Listeners) -> Self {
         let metrics = Arc::new(Metrics::new());
         let (reports, reported) = mpsc::unbounded_channel();
-        let hub = xg::Hub::new(FrontDesk::new(store.clone(), reports), channel_limits(&config));
+        let desk = FrontDesk::new(store.clone(), reports, config.push.utc_offset);
+        let hub = xg::Hub::new(desk, channel_limits(&config));
         let loft = Arc::new(Loft::new(config, store.clone(), hub.clone(), metrics.clone()));
         let recorder_stop = CancellationToken::new();
         let recorder = part(ends, "recorder", recorder::run(store, hub, metrics, reported, recorder_stop.clone()));
@@ -141,6 +142,7 @@ impl Parts {
             part(ends, "dispatch", dispatch::run(loft.clone(), work_stop.clone())),
             part(ends, "housekeeping", housekeeping::run(loft.clone(), work_stop.clone())),
             part(ends, "stops", stops::run(loft.clone(), work_stop.clone())),
+            part(ends, "openings", openings::run(loft.clone(), loft.minute_of_day(), work_stop.clone())),
         ];
         let intake_stop = CancellationToken::new();
         let addresses = listeners.addresses();

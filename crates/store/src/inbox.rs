@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use pigeonloft_model::{DeviceId, Outcome, PushId, ReceiptEvent};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params};
 
 use crate::Store;
+use crate::accept::ACCEPTED;
 use crate::devices::seen;
 use crate::early;
 use crate::error::Result;
@@ -49,8 +50,8 @@ pub(crate) fn empty(tx: &Connection, device: DeviceId) -> Result<u64> {
 }
 
 impl Store {
-    /// Messages that wait for a device and have neither expired nor been stopped, oldest first, of pushes after `after`,
-    /// without those in `except`.
+    /// Messages that wait for a device, have neither expired nor been stopped and may go out in the minute of the day
+    /// `minute`, oldest first, of pushes after `after`, without those in `except`.
     ///
     /// # Errors
     /// The database's.
@@ -60,17 +61,21 @@ impl Store {
         after: PushId,
         except: Vec<PushId>,
         now: i64,
+        minute: u16,
         limit: usize,
     ) -> Result<Vec<InboxMessage>> {
         self.read(move |connection| {
             let except = push_array(&except);
-            let mut statement = connection.prepare_cached(
+            let mut statement = connection.prepare_cached(&format!(
                 "SELECT p.push_id, p.template, p.expire_at_s FROM inbox i CROSS JOIN push p USING (push_id)
-                 WHERE i.device_id = ?1 AND i.push_id > ?5 AND p.expire_at_s > ?2 AND p.stopped_at IS NULL
-                    AND i.push_id NOT IN (SELECT value FROM rarray(?3))
-                 ORDER BY i.push_id LIMIT ?4",
-            )?;
-            let messages = statement.query_map(params![device.0, now, except, limit, after.0], |row| {
+                 WHERE i.device_id = :device AND i.push_id > :after AND p.expire_at_s > :now AND p.stopped_at IS NULL
+                    AND {ACCEPTED} AND i.push_id NOT IN (SELECT value FROM rarray(:except))
+                 ORDER BY i.push_id LIMIT :limit",
+            ))?;
+            let given = named_params! {
+                ":device": device.0, ":after": after.0, ":now": now, ":minute": minute, ":except": except, ":limit": limit
+            };
+            let messages = statement.query_map(given, |row| {
                 Ok(InboxMessage { push_id: PushId(row.get(0)?), template: row.get(1)?, expire_at: row.get(2)? })
             })?;
             Ok(messages.collect::<rusqlite::Result<_>>()?)

@@ -4,6 +4,7 @@
 //! connections read beside it ([`readers`]). Every other module is the SQL of one word and nothing else. What the rows
 //! mean, and when a push moves on, is decided by the callers.
 
+mod accept;
 mod accounts;
 mod activity;
 mod apps;

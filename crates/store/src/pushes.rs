@@ -2,9 +2,12 @@
 
 use std::ops::RangeInclusive;
 
-use pigeonloft_model::{AccessId, AudienceKind, Day, DeviceId, MessageType, PushId, PushState, UploadId};
+use pigeonloft_model::{
+    AcceptMinutes, AccessId, AudienceKind, Day, DeviceId, MessageType, PushId, PushState, UploadId,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::accept;
 use crate::batches::{Cursor, Within};
 use crate::early;
 use crate::error::{Error, Result};
@@ -36,6 +39,8 @@ pub struct NewPush {
     pub day: Day,
     /// When what was not delivered expires, unix seconds.
     pub expire_at: i64,
+    /// When of the day its messages may go out; `None` = at any time.
+    pub accept: Option<AcceptMinutes>,
 }
 
 /// The sums of one push. `targets` is the sum of the seven that follow it.
@@ -211,6 +216,9 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
     let push_id = PushId(tx.last_insert_rowid());
     tx.prepare_cached("UPDATE push SET template = ?2 WHERE push_id = ?1")?
         .execute(params![push_id.0, template(push_id, new)])?;
+    if let Some(accept) = &new.accept {
+        accept::keep(tx, push_id, accept)?;
+    }
     Ok(push_id)
 }
 

@@ -129,19 +129,7 @@ pub(crate) async fn let_go(
     limit: u32,
     to: Outcome,
 ) -> Result<Vec<DeviceId>> {
-    let devices = store
-        .read(move |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT device_id FROM recipient
-                 WHERE push_id = ?1 AND device_id > ?2 AND outcome IN (?3, ?4) ORDER BY device_id LIMIT ?5",
-            )?;
-            let after = after.map_or(i64::MIN, |device| device.0);
-            let (waiting, sent) = (Outcome::Waiting.code(), Outcome::Sent.code());
-            let devices =
-                statement.query_map(params![push_id.0, after, waiting, sent, limit], |row| row.get(0).map(DeviceId))?;
-            Ok(devices.collect::<rusqlite::Result<Vec<_>>>()?)
-        })
-        .await?;
+    let devices = store.waiting_devices(push_id, after, limit).await?;
     if devices.is_empty() {
         return Ok(devices);
     }
@@ -181,6 +169,25 @@ impl Store {
     /// The database's.
     pub async fn expire(&self, push_id: PushId, after: Option<DeviceId>, limit: u32) -> Result<Vec<DeviceId>> {
         let_go(self, push_id, after, limit, Outcome::Expired).await
+    }
+
+    /// Devices for which a message of a push waits, in the order of their ids: at most `limit` after `after`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn waiting_devices(&self, push_id: PushId, after: Option<DeviceId>, limit: u32) -> Result<Vec<DeviceId>> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT device_id FROM recipient
+                 WHERE push_id = ?1 AND device_id > ?2 AND outcome IN (?3, ?4) ORDER BY device_id LIMIT ?5",
+            )?;
+            let after = after.map_or(i64::MIN, |device| device.0);
+            let (waiting, sent) = (Outcome::Waiting.code(), Outcome::Sent.code());
+            let devices =
+                statement.query_map(params![push_id.0, after, waiting, sent, limit], |row| row.get(0).map(DeviceId))?;
+            Ok(devices.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
     }
 
     /// Deletes up to `limit` recipients of pushes that finished before this time and have none waiting: their sums

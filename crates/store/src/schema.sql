@@ -192,6 +192,17 @@ CREATE TABLE inbox (
     PRIMARY KEY (device_id, push_id)
 ) STRICT, WITHOUT ROWID;
 
+-- The parts of the day in which the messages of a push may go out; of a push without a row here, at any time. No two of a
+-- push touch.
+CREATE TABLE accept_time (
+    push_id   INTEGER NOT NULL,
+    start_min INTEGER NOT NULL, -- a minute of the day, 0-1439, on a clock in the server's zone
+    end_min   INTEGER NOT NULL, -- before this one; from 1440 on it is one of the next day
+    PRIMARY KEY (push_id, start_min)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX accept_time_by_start ON accept_time (start_min, push_id);
+
 -- What devices said of messages whose batch is not on record yet.
 CREATE TABLE early_receipt (
     push_id   INTEGER NOT NULL,

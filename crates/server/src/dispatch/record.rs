@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use pigeonloft_model::{Channel, Outcome, PushId};
+use pigeonloft_model::{AcceptMinutes, Channel, Outcome, PushId};
 use pigeonloft_store::{Batch, Recipient, Written};
 use tokio::time::Instant;
 
@@ -25,6 +25,8 @@ pub(super) struct Records<'a> {
     started_at: i64,
     /// Rows of the push that are dealt with.
     rows_done: u64,
+    /// When of the day its messages may go out.
+    accept: Option<&'a AcceptMinutes>,
     queued: VecDeque<Queued>,
     /// How many recipients came to each outcome.
     counts: [u64; Outcome::ALL.len()],
@@ -44,8 +46,18 @@ impl<'a> Records<'a> {
         progress: &'a Progress,
         started_at: i64,
         rows_done: u64,
+        accept: Option<&'a AcceptMinutes>,
     ) -> Self {
-        Self { loft, push_id, progress, started_at, rows_done, queued: VecDeque::new(), counts: Default::default() }
+        Self {
+            loft,
+            push_id,
+            progress,
+            started_at,
+            rows_done,
+            accept,
+            queued: VecDeque::new(),
+            counts: Default::default(),
+        }
     }
 
     /// How many are on their way.
@@ -175,7 +187,10 @@ impl<'a> Records<'a> {
                 waiting.push(device);
             }
         }
-        self.loft.hub.wake(self.push_id, &waiting);
+        // Looked at now that the batch is durable: of what begins later its devices are told when it does.
+        if self.loft.accepts_now(self.accept) {
+            self.loft.hub.wake(self.push_id, &waiting);
+        }
         for (place, (outcome, count)) in Outcome::ALL.iter().zip(counts).enumerate() {
             self.loft.metrics.outcomes(Channel::Xg.as_str(), outcome.as_str(), count);
             self.counts[place] += count;

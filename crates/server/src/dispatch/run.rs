@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use pigeonloft_channels::xg::{Handed, Tracker};
 use pigeonloft_model::payload::Payload;
-use pigeonloft_model::{Channel, Expire, Outcome, Push, PushId, PushState};
+use pigeonloft_model::{AcceptMinutes, Channel, Expire, Outcome, Push, PushId, PushState};
 use pigeonloft_package::ReadError;
 use pigeonloft_store::Started;
 use tokio::sync::{Semaphore, mpsc};
@@ -50,6 +50,7 @@ struct Run {
     push_id: PushId,
     push: Push,
     payload: Payload,
+    accept: Option<AcceptMinutes>,
     expire_at: i64,
     started_at: i64,
     audience_rows: u64,
@@ -133,6 +134,7 @@ impl Run {
             loft: loft.clone(),
             progress: progress.clone(),
             push_id: stored.push_id,
+            accept: AcceptMinutes::of(&push.message.accept_time),
             push,
             payload,
             expire_at: stored.expire_at,
@@ -189,7 +191,8 @@ impl Run {
         stop: &CancellationToken,
     ) -> Result<bool, Error> {
         let push = &self.loft.config.push;
-        let mut records = Records::new(&self.loft, self.push_id, &self.progress, self.started_at, rows_done);
+        let mut records =
+            Records::new(&self.loft, self.push_id, &self.progress, self.started_at, rows_done, self.accept.as_ref());
         let mut sending = FuturesOrdered::new();
         let mut window: Option<Window> = None;
         let mut may_come = true;
@@ -267,7 +270,8 @@ impl Run {
         let devices = &piece.devices;
         let unless_handed = self.unless_handed();
         let mut outcomes = vec![unless_handed; devices.len()];
-        let may_send = matches!(unless_handed, Outcome::Waiting | Outcome::NotKept);
+        let may_send =
+            matches!(unless_handed, Outcome::Waiting | Outcome::NotKept) && self.loft.accepts_now(self.accept.as_ref());
         let tracker = Tracker::new(devices.len());
         if may_send {
             let answers = self.loft.hub.send(&self.payload, devices, self.expire_at, &tracker);

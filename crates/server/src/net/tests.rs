@@ -2,6 +2,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use pigeonloft_channels::xg::{Hub, Limits};
+use pigeonloft_model::Zone;
 use pigeonloft_store::Store;
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -60,7 +61,7 @@ fn serve() -> Served {
     let addresses = listeners.addresses();
     let store = Store::open(dir.path()).unwrap();
     let (reports, _) = mpsc::unbounded_channel();
-    let hub = Hub::new(FrontDesk::new(store.clone(), reports), Limits::default());
+    let hub = Hub::new(FrontDesk::new(store.clone(), reports, Zone::CHINA), Limits::default());
     let loft = Arc::new(Loft::new(config.clone(), store, hub, Arc::new(Metrics::new())));
     let router = Router::new().route("/", axum::routing::get(|| async { "hello" }));
     let shutdown = CancellationToken::new();

@@ -1,5 +1,6 @@
 //! The v3 API, topic by topic: what is asked, what is answered, and what it does to devices.
 
+mod accept_time;
 mod report;
 mod schedule;
 mod statistics;

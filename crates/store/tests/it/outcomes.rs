@@ -240,7 +240,7 @@ async fn an_inbox_is_read_oldest_first_without_what_the_session_has_already() {
         loft.record(push_id, 0, &[(device, Outcome::Waiting)]).await.unwrap();
         pushes.push(push_id);
     }
-    let read = loft.store.inbox(device, PushId(0), vec![pushes[1]], 0, 2).await.unwrap();
+    let read = loft.store.inbox(device, PushId(0), vec![pushes[1]], 0, 0, 2).await.unwrap();
     let read: Vec<_> = read.into_iter().map(|message| (message.push_id, message.template)).collect();
     let expected = [pushes[0], pushes[2]].map(|id| (id, format!("payload of {id}")));
     assert_eq!(read, expected);

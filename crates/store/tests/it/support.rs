@@ -86,7 +86,7 @@ impl Loft {
 
     /// The pushes of which a message waits in a device's inbox.
     pub(crate) async fn waiting(&self, device: DeviceId, now: i64) -> Vec<PushId> {
-        let messages = self.store.inbox(device, PushId(0), Vec::new(), now, 100).await.unwrap();
+        let messages = self.store.inbox(device, PushId(0), Vec::new(), now, 0, 100).await.unwrap();
         messages.into_iter().map(|message| message.push_id).collect()
     }
 
@@ -135,6 +135,7 @@ pub(crate) fn new_push(access_id: AccessId, audience_rows: u64, expire_at: i64) 
         start_at: 0,
         day: Day(0),
         expire_at,
+        accept: None,
     }
 }
 

@@ -1,5 +1,6 @@
 use axum::body::{Body, to_bytes};
 use pigeonloft_channels::xg::{Hub, Limits};
+use pigeonloft_model::Zone;
 use pigeonloft_store::Store;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -17,7 +18,7 @@ fn loft() -> (TempDir, Arc<Loft>) {
     let config = Config::load(None, &overrides).unwrap();
     let store = Store::open(dir.path()).unwrap();
     let (reports, _) = mpsc::unbounded_channel();
-    let hub = Hub::new(FrontDesk::new(store.clone(), reports), Limits::default());
+    let hub = Hub::new(FrontDesk::new(store.clone(), reports, Zone::CHINA), Limits::default());
     (dir, Arc::new(Loft::new(config, store, hub, Arc::new(Metrics::new()))))
 }
 

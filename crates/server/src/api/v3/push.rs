@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pigeonloft_model::payload::Payload;
-use pigeonloft_model::{Audience, Day, Fault, Occurrences, Push, PushId, RetCode, UploadId};
+use pigeonloft_model::{AcceptMinutes, Audience, Day, Fault, Occurrences, Push, PushId, RetCode, UploadId};
 use pigeonloft_store::{App, NewPush, Package};
 use serde_json::json;
 
@@ -76,6 +76,7 @@ async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, audience_rows: u6
         start_at,
         day: Day::of(start_at, loft.config.push.utc_offset),
         expire_at: push.expire.deadline(start_at),
+        accept: AcceptMinutes::of(&push.message.accept_time),
     };
     let template = {
         let push = push.clone();
