@@ -9,6 +9,7 @@
 //! a device a second time, under the same message id. The data folder is locked by one server, so a push needs no
 //! lease: who runs it is known.
 
+mod pacer;
 mod plan;
 pub mod progress;
 mod record;

@@ -23,6 +23,9 @@ const FIRST_WINDOW: usize = 1 << 17;
 /// Rows and, at least, devices of the largest window: 8 MiB of ids while it is made, for each of those who have a turn.
 const LARGEST_WINDOW: usize = 1 << 20;
 
+/// Rows of the largest window of a push with a `push_speed`, in seconds of it: it is resolved not long before it goes.
+const PACED_WINDOW_S: usize = 30;
+
 /// Rows resolved at once, or fewer where so many rows name more devices than this.
 const RESOLVED_AT_ONCE: usize = 1 << 16;
 
@@ -69,7 +72,9 @@ impl Plan<'_> {
         let mut cursor = self.started.cursor;
         let mut rows_done = self.started.push.counts.rows_done;
         let mut rows = Rows::of(&self.push, self.package.as_deref(), cursor.row)?;
-        let mut most = FIRST_WINDOW;
+        let paced = |speed| (speed as usize * PACED_WINDOW_S).min(LARGEST_WINDOW);
+        let largest = self.push.push_speed.map_or(LARGEST_WINDOW, paced);
+        let mut most = FIRST_WINDOW.min(largest);
         loop {
             // The place first: no window is made that would have to wait for one.
             let Ok(place) = Handle::current().block_on(windows.reserve()) else { return Ok(()) };
@@ -86,7 +91,7 @@ impl Plan<'_> {
                 return Ok(());
             }
             (cursor, rows_done) = (Cursor { row: end, within: None }, end);
-            most = (most * 2).min(LARGEST_WINDOW);
+            most = (most * 2).min(largest);
         }
     }
 

@@ -27,6 +27,8 @@ pub enum Part {
     Turn,
     /// Rows are resolved to devices.
     Resolve,
+    /// It waits as its `push_speed` wants it.
+    Pace,
     /// Messages are with the channel, acknowledgements are waited for.
     Send,
     /// Batches are with the database.
@@ -35,7 +37,7 @@ pub enum Part {
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Turn, Self::Resolve, Self::Send, Self::Record];
+    pub const ALL: [Self; 5] = [Self::Turn, Self::Resolve, Self::Pace, Self::Send, Self::Record];
 
     /// Its name in the API, in the log and as a label.
     #[must_use]
@@ -43,6 +45,7 @@ impl Part {
         match self {
             Self::Turn => "turn",
             Self::Resolve => "resolve",
+            Self::Pace => "pace",
             Self::Send => "send",
             Self::Record => "record",
         }
@@ -330,7 +333,7 @@ mod tests {
         let pace = board.pace(PUSH).unwrap();
         assert_eq!((pace.rows_per_second, pace.slowest_part), (Some(100.0), Some(Part::Resolve)), "it stalls");
         let (spent, rows) = progress.total();
-        assert_eq!((spent.map(|part| part.as_secs()), rows), ([20, 20, 0, 10], 5_000));
+        assert_eq!((spent.map(|part| part.as_secs()), rows), ([20, 20, 0, 0, 10], 5_000));
         board.end(PUSH);
         assert_eq!(board.pace(PUSH), None);
     }

@@ -13,10 +13,11 @@ use pigeonloft_model::{AcceptMinutes, Channel, Expire, Outcome, Push, PushId, Pu
 use pigeonloft_package::ReadError;
 use pigeonloft_store::Started;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Size;
+use super::pacer::Pacer;
 use super::plan::{self, Plan};
 use super::progress::{Part, Progress};
 use super::record::Records;
@@ -197,17 +198,30 @@ impl Run {
         let mut window: Option<Window> = None;
         let mut may_come = true;
         let mut is_through = false;
-        let mut log = interval_at(Instant::now() + LOGGED_EVERY, LOGGED_EVERY);
+        let begun = Instant::now();
+        let mut pacer = Pacer::new(self.push.push_speed);
+        // Of slices more are under way at once, in all as many devices.
+        let slice = pacer.slice(push.batch_rows);
+        let in_flight = push.batches_in_flight * (push.batch_rows / slice);
+        let mut log = interval_at(begun + LOGGED_EVERY, LOGGED_EVERY);
         log.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            while sending.len() + records.len() < push.batches_in_flight
+            let mut paced = None;
+            while sending.len() + records.len() < in_flight
                 && let Some(next) = window.take()
             {
-                let (piece, rest) = next.take(push.batch_rows);
+                paced = pacer.wait(begun.elapsed());
+                if paced.is_some() {
+                    window = Some(next);
+                    break;
+                }
+                let (piece, rest) = next.take(slice);
                 window = rest;
+                pacer.goes(begun.elapsed(), piece.devices.len());
                 sending.push_back(self.send(piece));
             }
             self.progress.is_at(match (records.len(), sending.len()) {
+                _ if paced.is_some() => Some(Part::Pace),
                 (1.., _) => Some(Part::Record),
                 (0, 1..) => Some(Part::Send),
                 (0, 0) if may_come => None,
@@ -227,6 +241,7 @@ impl Run {
                     (may_come, window) = (false, None);
                     planned.close();
                 }
+                () = sleep_until(begun + paced.unwrap_or_default()), if paced.is_some() => {}
                 _ = log.tick() => self.log(&records, "push gets on"),
             }
         }
@@ -240,7 +255,7 @@ impl Run {
         let rows_done = records.rows_done();
         let pace = self.progress.pace();
         let (spent, rows) = self.progress.total();
-        let [turn_ms, resolve_ms, send_ms, record_ms] = spent.map(|part| part.as_millis() as u64);
+        let [turn_ms, resolve_ms, pace_ms, send_ms, record_ms] = spent.map(|part| part.as_millis() as u64);
         let seconds = spent.iter().sum::<Duration>().as_secs_f64();
         tracing::info!(
             push_id = %self.push_id,
@@ -249,7 +264,7 @@ impl Run {
             recipients = records.recipients(),
             rows_per_second = pace.rows_per_second.unwrap_or(rows as f64 / seconds).round(),
             slowest_part = pace.slowest_part.map(Part::as_str),
-            turn_ms, resolve_ms, send_ms, record_ms,
+            turn_ms, resolve_ms, pace_ms, send_ms, record_ms,
             "{what}"
         );
     }

@@ -3,6 +3,7 @@
 mod accept_time;
 mod report;
 mod schedule;
+mod speed;
 mod statistics;
 mod stops;
 
