@@ -24,7 +24,7 @@ pub use message::{Message, MessageType};
 pub use names::Unknown;
 pub use outcome::{Channel, Outcome, PushState, ReceiptEvent};
 pub use payload::Payload;
-pub use push::{AccountPush, Environment, Push};
+pub use push::{AccountPush, Environment, Exclude, PackageKind, Push, Sample};
 pub use ret::{Fault, RetCode};
 pub use schedule::{AcceptMinutes, Expire, Occurrences, Zone};
 pub use statistics::{PushRecordQuery, Tally};

@@ -63,6 +63,11 @@ impl<'a> Members<'a> {
         self.read(member, number)
     }
 
+    /// A number that need not be whole; `None` if nothing stands there.
+    pub(crate) fn real(&self, member: &str) -> Result<Option<f64>, Fault> {
+        self.read(member, real)
+    }
+
     /// A whole number from 1 on, within `range`; zero is "not set".
     pub(crate) fn positive<T: TryFrom<i64>>(
         &self,
@@ -170,6 +175,18 @@ pub(crate) fn number(value: &Value, place: &dyn Fn() -> String) -> Result<Option
             },
         },
         other => Err(Fault::unparsable(place(), format_args!("it is {}, give a whole number", kind(other)))),
+    }
+}
+
+/// A value as a number that need not be whole; a text with one is one, too.
+pub(crate) fn real(value: &Value, place: &dyn Fn() -> String) -> Result<Option<f64>, Fault> {
+    let unreadable = || Fault::unparsable(place(), "give a number, such as 0.5");
+    match value {
+        Value::Null => Ok(None),
+        Value::Number(number) => number.as_f64().map(Some).ok_or_else(unreadable),
+        Value::String(text) if text.trim().is_empty() => Ok(None),
+        Value::String(text) => text.trim().parse().map(Some).map_err(|_| unreadable()),
+        _ => Err(unreadable()),
     }
 }
 

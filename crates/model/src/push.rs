@@ -1,6 +1,7 @@
 //! Push: one call that sends one message to one audience, checked once when it comes in. Everything after works with
 //! this type and checks nothing again. Who may call, and how often, is the server's business.
 
+mod left_out;
 mod wire;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,8 @@ use crate::message::{Message, MessageType};
 use crate::names::named;
 use crate::outcome::Channel;
 use crate::schedule::{Expire, Occurrences};
+
+pub use left_out::{Exclude, PackageKind, Sample};
 
 named! {
     /// Which of Apple's environments a device registered in. Always `product` elsewhere.
@@ -101,6 +104,12 @@ pub struct Push {
     /// The group whose statistics it counts in; at most [`Push::GROUP_ID_MAX`] characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_id: Option<String>,
+    /// Whom it leaves out; our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude: Option<Exclude>,
+    /// For how many of its devices it is; `None` = all. Our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<Sample>,
 }
 
 impl Push {

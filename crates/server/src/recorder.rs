@@ -133,7 +133,7 @@ mod tests {
 
     use pigeonloft_channels::xg::Limits;
     use pigeonloft_model::{AccessId, AudienceKind, Day, MessageType, Outcome, Platform, Token, Zone};
-    use pigeonloft_store::{App, BadRows, Batch, Cursor, NewDevice, NewPush, Recipient, Registered};
+    use pigeonloft_store::{App, BadRows, Batch, Cursor, LeftOut, NewDevice, NewPush, Recipient, Registered};
 
     use super::*;
     use crate::desk::FrontDesk;
@@ -159,6 +159,7 @@ mod tests {
             access_id: APP,
             request,
             upload_id: None,
+            exclude_upload_id: None,
             audience_rows: 2,
             message_type: MessageType::Notify,
             audience: AudienceKind::TokenList,
@@ -172,7 +173,17 @@ mod tests {
         let push_id = store.add_pushes(vec![new], |_, _| String::new()).await.unwrap().unwrap()[0];
         let recipients = devices.iter().map(|&device| Recipient { device, outcome: Outcome::Waiting }).collect();
         let (from, to) = (Cursor::default(), Cursor { row: 2, within: None });
-        let batch = Batch { push_id, from, to, rows_done: 2, no_device: 0, recipients, started_at: 1, is_last: true };
+        let batch = Batch {
+            push_id,
+            from,
+            to,
+            rows_done: 2,
+            no_device: 0,
+            left_out: LeftOut::default(),
+            recipients,
+            started_at: 1,
+            is_last: true,
+        };
         store.permit().await.unwrap().record_batch(Arc::new(batch)).await.unwrap();
         (store, push_id, [devices[0], devices[1]])
     }

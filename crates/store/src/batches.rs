@@ -43,6 +43,15 @@ pub struct Recipient {
     pub outcome: Outcome,
 }
 
+/// Devices that rows name and that are no recipients, because the push leaves them out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The excluded package names them, too.
+    pub excluded: u64,
+    /// They are not in the sample.
+    pub sampled_out: u64,
+}
+
 /// A batch that was sent and is to be recorded.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -56,6 +65,8 @@ pub struct Batch {
     pub rows_done: u64,
     /// Rows that name no device, beyond those counted before.
     pub no_device: u64,
+    /// Devices that are no recipients, beyond those counted before.
+    pub left_out: LeftOut,
     /// Its recipients. Quick where their devices rise, and none was recorded before.
     pub recipients: Vec<Recipient>,
     /// When the push started, unix milliseconds, unless that was noted before.
@@ -156,8 +167,9 @@ fn move_on(tx: &Connection, batch: &Batch, change: Change, now: i64) -> Result<(
             "UPDATE push SET targets = targets + ?2, waiting = waiting + ?3, arrived = arrived + ?4,
                 expired = expired + ?5, not_kept = not_kept + ?6, no_channel = no_channel + ?7, gone = gone + ?8,
                 stopped = stopped + ?9, sent = sent + ?10, window_row = ?11, window_end = ?12, window_device = ?13,
-                rows_done = ?14, no_device = no_device + ?15, state = CASE WHEN stopped_at IS NULL THEN ?16 ELSE state END, started_at = coalesce(started_at, ?17),
-                finished_at = ?18
+                rows_done = ?14, no_device = no_device + ?15,
+                state = CASE WHEN stopped_at IS NULL THEN ?16 ELSE state END, started_at = coalesce(started_at, ?17),
+                finished_at = ?18, excluded = excluded + ?22, sampled_out = sampled_out + ?23
              WHERE push_id = ?1 AND finished_at IS NULL
                 AND window_row = ?19 AND window_end IS ?20 AND window_device IS ?21",
         )?
@@ -183,6 +195,8 @@ fn move_on(tx: &Connection, batch: &Batch, change: Change, now: i64) -> Result<(
             batch.from.row,
             batch.from.within.map(|within| within.end),
             batch.from.within.map(|within| within.device.0),
+            batch.left_out.excluded,
+            batch.left_out.sampled_out,
         ])?;
     if moved == 0 {
         return Err(Error::CursorMoved(batch.push_id));

@@ -39,7 +39,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use accounts::{AccountKey, Bound};
 pub use apps::{App, BadRows};
-pub use batches::{Batch, Cursor, Recipient, Within};
+pub use batches::{Batch, Cursor, LeftOut, Recipient, Within};
 pub use days::{DaySums, Sums};
 pub use devices::{Device, NewDevice, Registered};
 pub use error::{Error, Result};

@@ -81,7 +81,9 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Package> {
     })
 }
 
-const IN_USE: &str = "EXISTS (SELECT 1 FROM push WHERE push.upload_id = package.upload_id AND finished_at IS NULL)";
+// Two questions, each of its own index.
+const IN_USE: &str = "(EXISTS (SELECT 1 FROM push WHERE push.upload_id = package.upload_id AND finished_at IS NULL)
+    OR EXISTS (SELECT 1 FROM push WHERE push.exclude_upload_id = package.upload_id AND finished_at IS NULL))";
 
 impl Store {
     /// Adds the row of a package whose file is durable: from here on it exists.

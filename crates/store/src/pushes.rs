@@ -8,7 +8,7 @@ use pigeonloft_model::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::accept;
-use crate::batches::{Cursor, Within};
+use crate::batches::{Cursor, LeftOut, Within};
 use crate::early;
 use crate::error::{Error, Result};
 use crate::readers::push_array;
@@ -23,6 +23,8 @@ pub struct NewPush {
     pub request: String,
     /// Its package, if it has one.
     pub upload_id: Option<UploadId>,
+    /// The package whose devices it leaves out, if there is one.
+    pub exclude_upload_id: Option<UploadId>,
     /// Rows of its audience.
     pub audience_rows: u64,
     /// Shown, or handed to the app.
@@ -53,6 +55,8 @@ pub struct Counts {
     pub rows_done: u64,
     /// Rows that name no device.
     pub no_device: u64,
+    /// Devices that the rows name and that are no recipients.
+    pub left_out: LeftOut,
     /// Recipients so far.
     pub targets: u64,
     /// In the inbox: not sent yet, or sent and not acknowledged.
@@ -121,12 +125,15 @@ pub struct Started {
     pub cursor: Cursor,
     /// Name of the package's file, if it has a package.
     pub stored_as: Option<String>,
+    /// Name of the file of the package whose devices are left out, if there is one.
+    pub exclude_stored_as: Option<String>,
 }
 
 pub(crate) const COLUMNS: &str =
     "push_id, access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
     started_at, finished_at, failure, audience_rows, rows_done, no_device, targets, waiting, arrived, expired,
-    not_kept, no_channel, gone, stopped, sent, shown, clicked, cleared, stopped_at";
+    not_kept, no_channel, gone, stopped, sent, shown, clicked, cleared, stopped_at, excluded,
+    sampled_out";
 
 pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
     let state: i64 = row.get(2)?;
@@ -163,40 +170,51 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
             shown: row.get(24)?,
             clicked: row.get(25)?,
             cleared: row.get(26)?,
+            left_out: LeftOut { excluded: row.get(28)?, sampled_out: row.get(29)? },
         },
     }))
 }
 
 const WITH_CURSOR: &str = ", window_row, window_end, window_device,
-    (SELECT p.stored_as FROM package p WHERE p.upload_id = push.upload_id)";
+    (SELECT p.stored_as FROM package p WHERE p.upload_id = push.upload_id),
+    (SELECT p.stored_as FROM package p WHERE p.upload_id = push.exclude_upload_id)";
 
 fn started(row: &Row<'_>) -> rusqlite::Result<Result<Started>> {
     let push = match from_row(row)? {
         Ok(push) => push,
         Err(corrupt) => return Ok(Err(corrupt)),
     };
-    let within = match (row.get(29)?, row.get(30)?) {
+    let within = match (row.get(31)?, row.get(32)?) {
         (Some(end), Some(device)) => Some(Within { end, device: DeviceId(device) }),
         _ => None,
     };
-    Ok(Ok(Started { push, cursor: Cursor { row: row.get(28)?, within }, stored_as: row.get(31)? }))
+    Ok(Ok(Started {
+        push,
+        cursor: Cursor { row: row.get(30)?, within },
+        stored_as: row.get(33)?,
+        exclude_stored_as: row.get(34)?,
+    }))
 }
 
-/// Notes that the package of a push is used. `false`: it is gone.
-fn use_package(tx: &Connection, new: &NewPush, now: i64) -> Result<bool> {
-    let Some(upload_id) = new.upload_id else { return Ok(true) };
-    let used = tx
-        .prepare_cached("UPDATE package SET last_used_at = ?3 WHERE access_id = ?1 AND upload_id = ?2")?
-        .execute(params![new.access_id.0, upload_id.0, now])?;
-    Ok(used > 0)
+/// Notes that the packages of a push are used. `false`: one is gone.
+fn use_packages(tx: &Connection, new: &NewPush, now: i64) -> Result<bool> {
+    for upload_id in [new.upload_id, new.exclude_upload_id].into_iter().flatten() {
+        let used = tx
+            .prepare_cached("UPDATE package SET last_used_at = ?3 WHERE access_id = ?1 AND upload_id = ?2")?
+            .execute(params![new.access_id.0, upload_id.0, now])?;
+        if used == 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &NewPush) -> String) -> Result<PushId> {
     let state = if new.start_at * 1000 > now { PushState::Wait } else { PushState::Init };
     tx.prepare_cached(
         "INSERT INTO push (access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
-            audience_rows, day, message_type, audience, plan_id, group_id)
-         VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            audience_rows, day, message_type, audience, plan_id, group_id, exclude_upload_id)
+         VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?
     .execute(params![
         new.access_id.0,
@@ -211,7 +229,8 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
         new.message_type.code(),
         new.audience.code(),
         new.plan_id,
-        new.group_id
+        new.group_id,
+        new.exclude_upload_id.map(|id| id.0)
     ])?;
     let push_id = PushId(tx.last_insert_rowid());
     tx.prepare_cached("UPDATE push SET template = ?2 WHERE push_id = ?1")?
@@ -239,9 +258,9 @@ impl Store {
     ) -> Result<Option<Vec<PushId>>> {
         self.write(move |tx| {
             let now = now_ms();
-            // All are of one call, and so of one package.
+            // All are of one call, and so of the same packages.
             if let Some(new) = pushes.first()
-                && !use_package(tx, new, now)?
+                && !use_packages(tx, new, now)?
             {
                 return Ok(None);
             }

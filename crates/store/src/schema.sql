@@ -112,7 +112,10 @@ CREATE TABLE push (
     message_type  INTEGER NOT NULL DEFAULT 0,
     audience      INTEGER NOT NULL DEFAULT 0, -- its kind
     plan_id       TEXT,                       -- what it counts in beside its app
-    group_id      TEXT
+    group_id      TEXT,
+    exclude_upload_id INTEGER,                -- of the package whose devices are left out, if there is one
+    excluded      INTEGER NOT NULL DEFAULT 0, -- devices of the audience left out for it
+    sampled_out   INTEGER NOT NULL DEFAULT 0  -- and those that are not in the sample
 ) STRICT;
 
 -- State 1 waits for its time; every other that is not finished is due, whatever the clock says now.
@@ -124,6 +127,7 @@ CREATE INDEX push_of_line ON push (line, push_id) WHERE line IS NOT NULL;
 CREATE INDEX push_of_app ON push (access_id, push_id);
 CREATE INDEX push_by_day ON push (access_id, day, push_id, message_type, audience);
 CREATE INDEX push_of_package ON push (upload_id) WHERE upload_id IS NOT NULL;
+CREATE INDEX push_that_excludes ON push (exclude_upload_id) WHERE exclude_upload_id IS NOT NULL;
 
 -- How many pushes of each kind start on a day.
 CREATE TABLE push_count (

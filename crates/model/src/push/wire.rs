@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::left_out::{exclude, sample};
 use super::{AccountPush, ChannelRule, Environment, Push};
 use crate::account::{AccountType, account_type};
 use crate::app::Platform;
@@ -49,6 +50,8 @@ impl Push {
             None => schedule::send_at(&given, is_bulk, now, zone)?,
         };
         Ok(Self {
+            exclude: exclude(&given, &audience)?,
+            sample: sample(&given, &audience)?,
             audience,
             message_type,
             environment: environment(&given, platform)?,

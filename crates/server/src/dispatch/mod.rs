@@ -9,8 +9,9 @@
 //! a device a second time, under the same message id. The data folder is locked by one server, so a push needs no
 //! lease: who runs it is known.
 
+pub(crate) mod filter;
 mod pacer;
-mod plan;
+pub(crate) mod plan;
 pub mod progress;
 mod record;
 pub(crate) mod rows;

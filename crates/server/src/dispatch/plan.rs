@@ -7,11 +7,12 @@
 use std::path::PathBuf;
 
 use pigeonloft_model::{DeviceId, Platform, Push};
-use pigeonloft_store::{Cursor, Reader, Started};
+use pigeonloft_store::{Cursor, LeftOut, Reader, Started};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::Instant;
 
+use super::filter::Filter;
 use super::progress::{Part, Progress};
 use super::rows::{Naming, Rows};
 use super::window::Window;
@@ -31,7 +32,7 @@ const RESOLVED_AT_ONCE: usize = 1 << 16;
 
 /// Why an audience cannot be walked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     /// Its package cannot be read: the push cannot go on.
     #[error("the package of the push cannot be read")]
     Package(#[from] pigeonloft_package::ReadError),
@@ -53,6 +54,8 @@ pub(super) struct Plan<'a> {
     pub(super) platform: Platform,
     /// The file of its package, if it has one.
     pub(super) package: Option<PathBuf>,
+    /// The file of the package whose devices are left out, if there is one.
+    pub(super) excluded: Option<PathBuf>,
     /// A reading connection of its own.
     pub(super) store: Reader,
     /// Turns for making a window. A push of one batch needs none.
@@ -61,6 +64,18 @@ pub(super) struct Plan<'a> {
     pub(super) progress: &'a Progress,
     /// Where it is counted what took how long.
     pub(super) metrics: &'a Metrics,
+}
+
+/// What the rows of a window name.
+struct Found {
+    /// The devices that are not dealt with yet.
+    devices: Vec<DeviceId>,
+    /// How many rows name none.
+    no_device: u64,
+    /// How many devices are left out.
+    left_out: LeftOut,
+    /// The row after the last.
+    end: u64,
 }
 
 impl Plan<'_> {
@@ -72,6 +87,7 @@ impl Plan<'_> {
         let mut cursor = self.started.cursor;
         let mut rows_done = self.started.push.counts.rows_done;
         let mut rows = Rows::of(&self.push, self.package.as_deref(), cursor.row)?;
+        let Some(filter) = self.filter(windows)? else { return Ok(()) };
         let paced = |speed| (speed as usize * PACED_WINDOW_S).min(LARGEST_WINDOW);
         let largest = self.push.push_speed.map_or(LARGEST_WINDOW, paced);
         let mut most = FIRST_WINDOW.min(largest);
@@ -80,10 +96,11 @@ impl Plan<'_> {
             let Ok(place) = Handle::current().block_on(windows.reserve()) else { return Ok(()) };
             let turn = self.turn()?;
             let begun = Instant::now();
-            let Some((devices, no_device, end)) = self.devices(&mut rows, cursor, most, windows)? else {
+            let Some(found) = self.devices(&mut rows, &filter, cursor, most, windows)? else {
                 return Ok(());
             };
-            let window = Window::new(cursor, end, rows_done, devices, no_device, rows.is_empty());
+            let Found { devices, no_device, left_out, end } = found;
+            let window = Window::new(cursor, end, rows_done, devices, no_device, left_out, rows.is_empty());
             drop(turn);
             self.metrics.window_resolved(begun.elapsed());
             place.send(window);
@@ -95,6 +112,13 @@ impl Plan<'_> {
         }
     }
 
+    /// Whom the push leaves out. Nothing, if nobody takes windows any more.
+    fn filter(&self, windows: &mpsc::Sender<Window>) -> Result<Option<Filter>, Error> {
+        let _turn = self.excluded.as_ref().map(|_| self.turn()).transpose()?;
+        let access_id = self.started.push.access_id;
+        Filter::of(&self.push, access_id, self.excluded.as_deref(), &self.store, || windows.is_closed())
+    }
+
     /// Waits for a turn for making one window, not for as long as the sender takes to take it.
     fn turn(&self) -> Result<Option<SemaphorePermit<'_>>, Error> {
         let Some(turns) = self.turns else { return Ok(None) };
@@ -104,19 +128,19 @@ impl Plan<'_> {
         turn.map(Some)
     }
 
-    /// The devices of the next window that are not dealt with yet, how many of its rows name none, and the row after
-    /// its last. Nothing, if nobody takes it any more.
+    /// The devices of the next window that are not dealt with yet. Nothing, if nobody takes it any more.
     fn devices(
         &self,
         rows: &mut Rows,
+        filter: &Filter,
         cursor: Cursor,
         most: usize,
         windows: &mpsc::Sender<Window>,
-    ) -> Result<Option<(Vec<DeviceId>, u64, u64)>, Error> {
+    ) -> Result<Option<Found>, Error> {
         // A window under way is made of the rows that it was made of before.
         let end = cursor.within.map_or(u64::MAX, |within| within.end);
         let after = cursor.within.map_or(i64::MIN, |within| within.device.0);
-        let (mut devices, mut no_device, mut row) = (Vec::new(), 0, cursor.row);
+        let (mut devices, mut no_device, mut left_out, mut row) = (Vec::new(), 0, LeftOut::default(), cursor.row);
         let naming = Naming::of(&self.push, self.started.push.access_id, self.platform);
         let mut at_once = RESOLVED_AT_ONCE;
         while row < end {
@@ -129,14 +153,18 @@ impl Plan<'_> {
             }
             let want = at_once.min(usize::try_from(end - row).unwrap_or(usize::MAX));
             let taken = rows.take(want)?;
-            let resolved = naming.resolve(&self.store, &taken)?;
+            let mut resolved = naming.resolve(&self.store, &taken)?;
             row += taken.len() as u64;
             no_device += resolved.no_device;
             // Where rows name many devices, the next ones are taken fewer at once.
             let found = resolved.devices.len().max(1);
             at_once = (taken.len() * RESOLVED_AT_ONCE / found).clamp(1, RESOLVED_AT_ONCE);
+            // All of the window's are counted, those before the cursor, too: they are reported at its end alone.
+            let left_out_now = filter.apply(&mut resolved.devices);
+            left_out.excluded += left_out_now.excluded;
+            left_out.sampled_out += left_out_now.sampled_out;
             devices.extend(resolved.devices.into_iter().filter(|device| device.0 > after));
         }
-        Ok(Some((devices, no_device, row)))
+        Ok(Some(Found { devices, no_device, left_out, end: row }))
     }
 }

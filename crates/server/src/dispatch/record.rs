@@ -95,6 +95,7 @@ impl<'a> Records<'a> {
                 to: piece.to,
                 rows_done: piece.rows_done,
                 no_device: piece.no_device,
+                left_out: piece.left_out,
                 recipients: recipients.map(|(&device, &outcome)| Recipient { device, outcome }).collect(),
                 started_at: self.started_at,
                 is_last: piece.is_last,

@@ -101,8 +101,10 @@ pub(super) async fn run(
     if started.push.stopped_at.is_some() {
         return end_stopped(&loft, push_id).await;
     }
+    // To find whom a push excludes takes as long for one device as for all.
+    let takes_turns = size == Size::Large || started.exclude_stored_as.is_some();
     let walked = match Run::begin(&loft, &progress, &started) {
-        Ok(run) => run.walk(started, (size == Size::Large).then_some(turns), &stop).await?,
+        Ok(run) => run.walk(started, takes_turns.then_some(turns), &stop).await?,
         Err(reason) => Walked::Against(reason),
     };
     match walked {
@@ -157,6 +159,10 @@ impl Run {
         if package.is_none() && started.push.upload_id.is_some() {
             return Ok(Walked::Against("the package of the push is gone".into()));
         }
+        let excluded = started.exclude_stored_as.as_ref().map(|name| PackageFolder::of(&self.loft.config).file(name));
+        if excluded.is_none() && self.push.exclude.is_some() {
+            return Ok(Walked::Against("the package that the push excludes is gone".into()));
+        }
         let rows_done = started.push.counts.rows_done;
         if turns.is_some() {
             tracing::info!(push_id = %self.push_id, from_row = rows_done, "push starts");
@@ -168,7 +174,7 @@ impl Run {
             // Opened here, for that reads from the disk.
             let store = store.reader()?;
             let (turns, progress, metrics) = (turns.as_deref(), &*progress, &*metrics);
-            Plan { started, push, platform, package, store, turns, progress, metrics }.walk(&windows)
+            Plan { started, push, platform, package, excluded, store, turns, progress, metrics }.walk(&windows)
         });
         let is_through = self.send_and_record(planned, rows_done, stop).await?;
         match planner.await.map_err(Error::Planner)? {

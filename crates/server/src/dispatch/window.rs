@@ -4,7 +4,7 @@
 //! many of them. The ids are kept as their gaps: a window of a million devices, half of an app's, takes a megabyte.
 
 use pigeonloft_model::DeviceId;
-use pigeonloft_store::{Cursor, Within};
+use pigeonloft_store::{Cursor, LeftOut, Within};
 
 /// A window; its devices are taken from the front, a batch at a time.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Window {
     rows_done: u64,
     /// Rows that name no device, not reported yet.
     no_device: u64,
+    /// Devices that its rows name and that are left out, not reported yet.
+    left_out: LeftOut,
     devices: Ascending,
     /// Whether the audience ends with it.
     is_last: bool,
@@ -30,6 +32,7 @@ pub(super) struct Piece {
     pub(super) to: Cursor,
     pub(super) rows_done: u64,
     pub(super) no_device: u64,
+    pub(super) left_out: LeftOut,
     /// Whether the audience ends with it.
     pub(super) is_last: bool,
 }
@@ -43,9 +46,10 @@ impl Window {
         rows_done: u64,
         devices: Vec<DeviceId>,
         no_device: u64,
+        left_out: LeftOut,
         is_last: bool,
     ) -> Self {
-        Self { at, end, rows_done, no_device, devices: Ascending::new(devices), is_last }
+        Self { at, end, rows_done, no_device, left_out, devices: Ascending::new(devices), is_last }
     }
 
     /// The next `most` devices. A window without any is one empty piece all the same: its rows are dealt with. Answers
@@ -55,15 +59,23 @@ impl Window {
         let devices: Vec<DeviceId> = self.devices.by_ref().take(most).collect();
         let (from, left) = (self.at, self.devices.left as u64);
         let Some(&device) = devices.last().filter(|_| left > 0) else {
-            let Self { end, no_device, is_last, .. } = self;
+            let Self { end, no_device, left_out, is_last, .. } = self;
             let to = Cursor { row: end, within: None };
-            return (Piece { devices, from, to, rows_done: end, no_device, is_last }, None);
+            return (Piece { devices, from, to, rows_done: end, no_device, left_out, is_last }, None);
         };
         let rows = self.end.saturating_sub(self.rows_done);
         // In proportion, and at no time back, also where the window was resolved anew and has other devices now.
         self.rows_done += (u128::from(rows) * u128::from(before - left) / u128::from(before)) as u64;
         self.at.within = Some(Within { end: self.end, device });
-        let piece = Piece { devices, from, to: self.at, rows_done: self.rows_done, no_device: 0, is_last: false };
+        let piece = Piece {
+            devices,
+            from,
+            to: self.at,
+            rows_done: self.rows_done,
+            no_device: 0,
+            left_out: LeftOut::default(),
+            is_last: false,
+        };
         (piece, Some(self))
     }
 }
@@ -149,7 +161,7 @@ mod tests {
             let mut expected: Vec<DeviceId> = ids.iter().copied().map(DeviceId).collect();
             let begin = Cursor { row, within: None };
             let rows_done = row + done.min(rows);
-            let pieces = pieces(Window::new(begin, row + rows, rows_done, expected.clone(), 7, true), most);
+            let pieces = pieces(Window::new(begin, row + rows, rows_done, expected.clone(), 7, LeftOut { excluded: 5, sampled_out: 3 }, true), most);
             expected.sort();
             expected.dedup();
             prop_assert_eq!(pieces.iter().flat_map(|piece| piece.devices.clone()).collect::<Vec<_>>(), expected);
@@ -160,11 +172,12 @@ mod tests {
                 prop_assert_eq!(piece.to.row, row);
                 prop_assert_eq!(piece.to.within.map(|within| within.device), piece.devices.last().copied());
                 prop_assert!((rows_done..=next.rows_done).contains(&piece.rows_done));
-                prop_assert!(!piece.is_last && piece.no_device == 0);
+                prop_assert!(!piece.is_last && piece.no_device == 0 && piece.left_out == LeftOut::default());
             }
             let last = &pieces[pieces.len() - 1];
             prop_assert_eq!(last.to, Cursor { row: row + rows, within: None });
             prop_assert!((last.rows_done, last.no_device, last.is_last) == (row + rows, 7, true));
+            prop_assert_eq!(last.left_out, LeftOut { excluded: 5, sampled_out: 3 });
         }
     }
 

@@ -235,8 +235,8 @@ impl Doctor {
             });
             self.set(
                 tx,
-                "UPDATE push SET rows_done = 0, no_device = 0, window_row = 0, window_end = NULL, window_device = NULL
-                 WHERE push_id = ?1",
+                "UPDATE push SET rows_done = 0, no_device = 0, excluded = 0, sampled_out = 0, window_row = 0, window_end = NULL,
+                    window_device = NULL WHERE push_id = ?1",
                 [id],
             )?;
         }

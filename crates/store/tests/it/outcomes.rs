@@ -1,7 +1,7 @@
 //! Outcomes: a batch is recorded whole, once and in its turn; what happens to a recipient later is counted once.
 
 use pigeonloft_model::{AccessId, Outcome, PushId, PushState, ReceiptEvent};
-use pigeonloft_store::{Acknowledged, Batch, Counts, Cursor, Error, Recipient, Within};
+use pigeonloft_store::{Acknowledged, Batch, Counts, Cursor, Error, LeftOut, Recipient, Within};
 
 use crate::support::{APP, FAR_AHEAD, Loft, app, batch};
 
@@ -20,6 +20,7 @@ async fn a_batch_is_recorded_with_its_cursor_and_its_sums() {
         audience_rows: 9,
         rows_done: 8,
         no_device: 2,
+        left_out: LeftOut::default(),
         targets: 6,
         waiting: 2,
         arrived: 2,

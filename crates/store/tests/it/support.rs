@@ -7,7 +7,7 @@ use pigeonloft_model::{
     AccessId, AudienceKind, Day, DayFormat, Days, DeviceId, MessageType, Outcome, Platform, PushId, Token, UploadId,
 };
 use pigeonloft_store::{
-    App, BadRows, Batch, Counts, Cursor, NewDevice, NewPackage, NewPush, Recipient, Registered, Store,
+    App, BadRows, Batch, Counts, Cursor, LeftOut, NewDevice, NewPackage, NewPush, Recipient, Registered, Store,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -99,7 +99,17 @@ impl Loft {
 /// A batch of all devices of these rows, and not the last one.
 pub(crate) fn batch(push_id: PushId, first_row: u64, rows: u64, no_device: u64, recipients: Vec<Recipient>) -> Batch {
     let [from, to] = [first_row, first_row + rows].map(|row| Cursor { row, within: None });
-    Batch { push_id, from, to, rows_done: to.row, no_device, recipients, started_at: 1, is_last: false }
+    Batch {
+        push_id,
+        from,
+        to,
+        rows_done: to.row,
+        no_device,
+        left_out: LeftOut::default(),
+        recipients,
+        started_at: 1,
+        is_last: false,
+    }
 }
 
 pub(crate) fn app(access_id: AccessId) -> App {
@@ -127,6 +137,7 @@ pub(crate) fn new_push(access_id: AccessId, audience_rows: u64, expire_at: i64) 
         access_id,
         request: request.into(),
         upload_id: None,
+        exclude_upload_id: None,
         audience_rows,
         message_type: MessageType::Notify,
         audience: AudienceKind::TokenList,

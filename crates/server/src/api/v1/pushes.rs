@@ -45,6 +45,8 @@ fn shown(push: &Push, under_way: Option<progress::Pace>, now_ms: i64) -> Value {
         "remaining_seconds": pace.remaining_seconds,
         "slowest_part": pace.slowest_part,
         "no_device": counts.no_device,
+        "excluded": counts.left_out.excluded,
+        "sampled_out": counts.left_out.sampled_out,
         "targets": counts.targets,
         "outcomes": {
             "waiting": counts.waiting,

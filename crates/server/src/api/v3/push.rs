@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pigeonloft_model::payload::Payload;
-use pigeonloft_model::{AcceptMinutes, Audience, Day, Fault, Occurrences, Push, PushId, RetCode, UploadId};
+use pigeonloft_model::{
+    AcceptMinutes, Audience, Day, Exclude, Fault, Occurrences, PackageKind, Push, PushId, RetCode, UploadId,
+};
 use pigeonloft_store::{App, NewPush, Package};
 use serde_json::json;
 
@@ -42,6 +44,9 @@ pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<
 async fn take(loft: &Loft, app: &App, push: &mut Push, now: i64) -> Result<(Vec<String>, Vec<String>), Fault> {
     let unknown = leave_unknown_tokens_out(loft, app, push).await?;
     let audience_rows = check_audience(loft, app, push).await?;
+    if let Some(exclude) = push.exclude {
+        check_excluded(loft, app, exclude).await?;
+    }
     let is_package_push = push.audience.package().is_some();
     if is_package_push && !loft.take_package_push_turn(app.access_id) {
         return Err(Fault::new(
@@ -68,6 +73,7 @@ async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, audience_rows: u6
         access_id: app.access_id,
         request,
         upload_id: push.audience.package(),
+        exclude_upload_id: push.exclude.map(|exclude| exclude.upload_id),
         audience_rows,
         message_type: push.message_type,
         audience: push.audience.kind(),
@@ -172,6 +178,24 @@ async fn check_audience(loft: &Loft, app: &App, push: &Push) -> Result<u64, Faul
                 )),
             }
         }
+    }
+}
+
+/// Whether a package can be excluded as what it is said to be.
+async fn check_excluded(loft: &Loft, app: &App, exclude: Exclude) -> Result<(), Fault> {
+    let package = package(loft, app, exclude.upload_id).await?.details;
+    match package.first_not_token.filter(|_| exclude.kind == PackageKind::Tokens) {
+        None => Ok(()),
+        Some(first) => Err(Fault::invalid(
+            "exclude_upload_id",
+            format!(
+                "package {} (\"{}\") is no package of tokens: {} of its rows do not have 36 characters, the first: \
+                 {first}; if its rows are accounts, send exclude_audience_type package_account_push",
+                exclude.upload_id,
+                package.file_name.escape_debug(),
+                package.not_tokens
+            ),
+        )),
     }
 }
 
