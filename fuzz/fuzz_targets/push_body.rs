@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use pigeonloft_model::{
-    AccountOperation, AccountQuery, Audience, Day, DeviceId, Expire, Fault, Payload, Platform, Push, PushId,
+    AccountOperation, AccountQuery, Audience, Day, DeviceId, Expire, Fault, Occurrences, Payload, Platform, Push, PushId,
     PushRecordQuery, Zone, statistics,
 };
 
@@ -17,7 +17,18 @@ fuzz_target!(|input: &[u8]| {
     let Some((&pick, body)) = input.split_first() else { return };
     let platform = Platform::ALL[usize::from(pick) % Platform::ALL.len()];
     match Push::parse(body, platform, NOW, Zone::CHINA) {
-        Ok(push) => taken(&push),
+        Ok(mut push) => match push.occurrences.take() {
+            None => {
+                assert!(push.send_at.is_none_or(|at| at > NOW));
+                taken(&push);
+            }
+            Some(Occurrences { times, .. }) => {
+                assert!((1..=Occurrences::MAX).contains(&times.len()) && times[0] >= NOW && times.is_sorted());
+                // What is stored of a repeated push: each occurrence by itself.
+                push.send_at = times.last().copied();
+                taken(&push);
+            }
+        },
         Err(fault) => refused(&fault),
     }
     match AccountOperation::parse(body) {
@@ -60,7 +71,6 @@ fn taken(push: &Push) {
     assert_eq!(&back, push);
     assert_eq!(back.to_stored(), stored);
     assert!(push.audience.tokens().len().max(push.audience.accounts().len()) <= Audience::LIST_MAX);
-    assert!(push.send_at.is_none_or(|at| at > NOW));
     let deadline = push.expire.deadline(NOW);
     assert!((NOW + i64::from(Expire::MIN)..=NOW + i64::from(Expire::MAX)).contains(&deadline));
 
