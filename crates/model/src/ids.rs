@@ -45,6 +45,10 @@ number_id! {
     UploadId(i32)
 }
 number_id! {
+    /// One plan that was made here. A push may name any text as its plan.
+    PlanId(i64)
+}
+number_id! {
     /// One push task. A decimal string in every answer of the API. Later pushes have larger ids.
     PushId(i64)
 }

@@ -10,6 +10,7 @@ pub mod message;
 mod names;
 pub mod outcome;
 pub mod payload;
+pub mod plan;
 pub mod push;
 pub mod ret;
 pub mod schedule;
@@ -19,7 +20,7 @@ pub use account::{Account, AccountOperation, AccountQuery, AccountType, TokenAcc
 pub use app::Platform;
 pub use audience::{Audience, AudienceKind};
 pub use day::{Day, DayFormat, Days};
-pub use ids::{AccessId, DeviceId, MessageId, PushId, Token, UploadId};
+pub use ids::{AccessId, DeviceId, MessageId, PlanId, PushId, Token, UploadId};
 pub use message::{Message, MessageType};
 pub use names::Unknown;
 pub use outcome::{Channel, Outcome, PushState, ReceiptEvent};

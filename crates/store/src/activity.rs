@@ -23,6 +23,11 @@ impl ActiveDays {
         self.0
     }
 
+    /// Whether the device was seen on the day `later` days after the one it was seen last on.
+    pub(crate) fn has(self, later: i64) -> bool {
+        (-Self::KEPT + 1..=0).contains(&later) && self.0 >> -later & 1 == 1
+    }
+
     /// With a day on which the device was seen again, `later` days after the one it was seen last on. Below zero the
     /// clock was set back: days that are yet to come are forgotten.
     pub(crate) fn seen_again(self, later: i64) -> Self {
@@ -49,6 +54,7 @@ mod tests {
             let (mut days, mut today, mut expected) = (ActiveDays::TODAY, 0_i64, BTreeSet::from([0_i64]));
             for step in steps {
                 today += step;
+                prop_assert_eq!(days.has(step), expected.contains(&today));
                 days = days.seen_again(step);
                 expected.insert(today);
                 expected.retain(|day| (today - 62..=today).contains(day));

@@ -1,9 +1,12 @@
 //! Devices: their tokens, their passwords' hashes, the channels beside our own.
 
+use std::collections::BTreeMap;
+
 use pigeonloft_model::{AccessId, DeviceId, Environment, Token, Zone};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::activity::ActiveDays;
+use crate::device_days::DeviceChange;
 use crate::error::Result;
 use crate::{Store, now_ms};
 
@@ -78,18 +81,27 @@ pub(crate) fn set_channel(tx: &Connection, device: DeviceId, channel: &str, chan
 pub(crate) fn seen(tx: &Connection, zone: Zone, devices: &[DeviceId]) -> Result<()> {
     let now = now_ms();
     let today = zone.day_number(now);
-    let mut find = tx.prepare_cached("SELECT seen_at, active_days FROM device WHERE device_id = ?1")?;
+    let mut active = BTreeMap::<_, DeviceChange>::new();
+    let mut find = tx.prepare_cached("SELECT seen_at, active_days, access_id FROM device WHERE device_id = ?1")?;
     let mut update = tx.prepare_cached("UPDATE device SET seen_at = ?2, active_days = ?3 WHERE device_id = ?1")?;
     for device in devices {
-        let before = find.query_row([device.0], |row| Ok((row.get(0)?, ActiveDays::from_column(row.get(1)?))));
-        let Some((seen_at, days)) = before.optional()? else { continue };
-        let days = days.seen_again(today - zone.day_number(seen_at));
-        update.execute(params![device.0, now, days.column()])?;
+        let before = find.query_row([device.0], |row| {
+            Ok((row.get(0)?, ActiveDays::from_column(row.get(1)?), AccessId(row.get(2)?)))
+        });
+        let Some((seen_at, days, app)) = before.optional()? else { continue };
+        let later = today - zone.day_number(seen_at);
+        if !days.has(later) {
+            active.entry(app).or_default().active += 1;
+        }
+        update.execute(params![device.0, now, days.seen_again(later).column()])?;
+    }
+    for (app, change) in active {
+        change.apply(tx, app, today)?;
     }
     Ok(())
 }
 
-fn register(tx: &Connection, new: &NewDevice) -> Result<Registered> {
+fn register(tx: &Connection, zone: Zone, new: &NewDevice) -> Result<Registered> {
     let now = now_ms();
     let environment = new.environment.map(environment_code);
     let active_days = ActiveDays::TODAY.column();
@@ -119,6 +131,12 @@ fn register(tx: &Connection, new: &NewDevice) -> Result<Registered> {
             .optional()?;
         claimed.map_or(Registered::Taken, |device| Registered::Claimed(DeviceId(device)))
     };
+    let change = match registered {
+        Registered::New(_) => DeviceChange { added: 1, active: 1, ..DeviceChange::default() },
+        Registered::Claimed(_) => DeviceChange { active: 1, ..DeviceChange::default() },
+        Registered::Taken => DeviceChange::default(),
+    };
+    change.apply(tx, new.access_id, zone.day_number(now))?;
     if let (Registered::New(device) | Registered::Claimed(device), Some((channel, token))) = (registered, &new.channel)
     {
         set_channel(tx, device, channel, token)?;
@@ -132,7 +150,8 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn register_device(&self, new: NewDevice) -> Result<Registered> {
-        self.write(move |tx| register(tx, &new)).await
+        let zone = self.zone;
+        self.write(move |tx| register(tx, zone, &new)).await
     }
 
     /// The device of this token.
@@ -201,6 +220,7 @@ impl Store {
     /// # Errors
     /// The database's.
     pub async fn delete_device(&self, device: DeviceId) -> Result<u64> {
+        let zone = self.zone;
         self.write(move |tx| {
             let gone = crate::inbox::empty(tx, device)?;
             let app = tx
@@ -209,6 +229,8 @@ impl Store {
             if let Some(app) = app {
                 crate::accounts::unbind(tx, AccessId(app), device)?;
                 tx.execute("DELETE FROM device WHERE device_id = ?1", [device.0])?;
+                let change = DeviceChange { deleted: 1, ..DeviceChange::default() };
+                change.apply(tx, AccessId(app), zone.day_number(now_ms()))?;
             }
             Ok(gone)
         })

@@ -4,11 +4,12 @@
 
 use std::collections::HashSet;
 
-use pigeonloft_model::{AccessId, DeviceId, Token};
+use pigeonloft_model::{AccessId, DeviceId, Token, Zone};
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 
 use crate::accounts::{AccountKey, hold};
+use crate::device_days::DeviceChange;
 use crate::devices::{environment_code, set_channel};
 use crate::error::Result;
 use crate::import::{Binding, ImportRow, Imported};
@@ -77,6 +78,12 @@ pub(crate) fn load_devices(tx: &Connection, access_id: AccessId, rows: &mut [Imp
         channels.extend(rows.iter().filter_map(|row| Some((device, row.channel.as_ref()?))));
     }
     insert_devices(tx, access_id, &new)?;
+    // Nobody was seen yet. No configuration is read here, so that the days are those of a store as it is opened.
+    DeviceChange { added: loaded.imported.new, ..DeviceChange::default() }.apply(
+        tx,
+        access_id,
+        Zone::CHINA.day_number(now_ms()),
+    )?;
     of_new.sort_unstable();
     insert_held(tx, &of_new)?;
     for (device, (channel, token)) in channels {

@@ -27,6 +27,16 @@ CREATE TABLE device (
 -- An app's devices in the order of their ids, which is the one in which audiences without rows are walked.
 CREATE INDEX device_of_app ON device (access_id);
 
+-- Devices of an app by day. How many there were at the end of one is the sum of `devices` up to it.
+CREATE TABLE device_day (
+    access_id INTEGER NOT NULL,
+    day       INTEGER NOT NULL, -- counted from 1970-01-01, in the zone that was configured
+    added     INTEGER NOT NULL,
+    active    INTEGER NOT NULL, -- registered, or began a session; each once
+    devices   INTEGER NOT NULL, -- by how much their number changed
+    PRIMARY KEY (access_id, day)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE device_channel (
     device_id     INTEGER NOT NULL REFERENCES device (device_id) ON DELETE CASCADE,
     channel       TEXT    NOT NULL,
@@ -178,6 +188,16 @@ WHEN new.plan_id IS NOT NULL OR new.group_id IS NOT NULL BEGIN
         arrived = arrived + excluded.arrived, shown = shown + excluded.shown, clicked = clicked + excluded.clicked,
         cleared = cleared + excluded.cleared;
 END;
+
+CREATE TABLE plan (
+    plan_id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    access_id   INTEGER NOT NULL REFERENCES app (access_id),
+    name        TEXT    NOT NULL,
+    description TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX plan_of_app ON plan (access_id);
 
 CREATE TABLE recipient (
     push_id    INTEGER NOT NULL,

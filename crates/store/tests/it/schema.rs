@@ -1,8 +1,8 @@
 //! The schema: a file of an older version becomes what a new one is, and keeps what it holds.
 
-use pigeonloft_model::{AccountPush, PushId};
+use pigeonloft_model::{AccountPush, Day, DayFormat, Days, PushId};
 use pigeonloft_store::doctor::{Doctor, Integrity, Schema};
-use pigeonloft_store::{AccountKey, Store};
+use pigeonloft_store::{AccountKey, DeviceDay, Store};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -85,6 +85,10 @@ async fn an_older_file_keeps_its_devices_accounts_and_pushes() {
     let found = reader.resolve_accounts(APP, 0, ["ann", "bob"].into_iter(), AccountPush::Latest, None).unwrap();
     assert_eq!(found.devices.iter().map(|device| device.0).collect::<Vec<_>>(), [7, 9]);
     assert_eq!(store.push(APP, PushId(1)).await.unwrap().unwrap().counts.rows_done, 4);
+    let first = Day(0);
+    let days = Days { first, last: first, format: DayFormat::Compact };
+    let of_days = store.device_days(APP, days, first).await.unwrap();
+    assert_eq!(of_days, [DeviceDay { day: first, devices: 2, added: 2, active: 0 }]);
     store.delete_device(ann.device).await.unwrap();
     assert_eq!(
         reader.resolve_accounts(APP, 0, ["ann"].into_iter(), AccountPush::All, None).unwrap().devices,

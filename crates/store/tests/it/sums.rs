@@ -163,5 +163,7 @@ fn days_agree(connection: &Connection, event: &Event) -> Result<(), TestCaseErro
          WHERE tally IS NOT NULL GROUP BY tally, day HAVING sum(targets) > 0 ORDER BY tally, day"
     ));
     prop_assert_eq!(kept, counted, "after {:?}", event);
+    let devices = "SELECT (SELECT sum(devices) FROM device_day) = (SELECT count(*) FROM device)";
+    prop_assert!(connection.query_row(devices, [], |row| row.get::<_, bool>(0)).unwrap(), "after {:?}", event);
     Ok(())
 }

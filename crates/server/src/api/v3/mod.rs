@@ -6,6 +6,7 @@
 
 mod accounts;
 mod cancel;
+mod plans;
 mod push;
 mod statistics;
 mod stops;
@@ -37,6 +38,7 @@ pub(super) fn router() -> Router<Arc<Loft>> {
         .route("/v3/push/stop_push_msg", call(Style::Snake, stops::stop))
         .route("/v3/device/account/batchoperate", call(Style::Snake, accounts::operate))
         .route("/v3/device/account/query", call(Style::Camel, accounts::query))
+        .route("/v3/push/plan/add_plan_push", call(Style::Camel, plans::add_plan_push))
         .merge(statistics::router())
 }
 

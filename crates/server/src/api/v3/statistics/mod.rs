@@ -1,6 +1,7 @@
 //! Statistics: what pushes were, and what became of them, from the sums the store keeps while a push runs and after. No
 //! call reads recipients, but the one that asks for those of one device.
 
+mod devices;
 mod records;
 mod sums;
 mod tokens;
@@ -36,6 +37,7 @@ pub(super) fn router() -> Router<Arc<Loft>> {
             "/v3/statistics/get_push_channel_stat_overview",
             hourly("get_push_channel_stat_overview", sums::push_channel_stat_overview),
         ),
+        ("/v3/statistics/get_device_stat_overview", hourly("get_device_stat_overview", devices::device_stat_overview)),
         ("/v3/toolbox/getPushListByToken", hourly("getPushListByToken", tokens::push_list_by_token)),
     ];
     paths.into_iter().fold(Router::new(), |router, (path, method)| router.route(path, method))
