@@ -81,8 +81,6 @@ pub struct HeldAccount {
     pub name: String,
     /// Since when, unix milliseconds.
     pub bound_at: i64,
-    /// Whether no device was bound to it later.
-    pub is_latest: bool,
 }
 
 fn reported(row: &Row<'_>) -> rusqlite::Result<Result<Reported>> {
@@ -247,16 +245,14 @@ fn held_account(
 ) -> Result<Option<HeldAccount>> {
     let held = connection
         .prepare_cached(
-            "SELECT a.name, a.bound_at, NOT EXISTS (
-                SELECT 1 FROM account l WHERE l.access_id = a.access_id AND l.account_type = a.account_type
-                    AND l.name = a.name AND (l.bound_at, l.device_id) > (a.bound_at, a.device_id))
+            "SELECT a.name, a.bound_at
              FROM account_of_device o
              CROSS JOIN account a ON a.access_id = ?1 AND a.account_type = o.account_type AND a.name = o.name
                 AND a.device_id = o.device_id
              WHERE o.device_id = ?2 AND o.account_type = ?3",
         )?
         .query_row(params![access_id.0, device.0, account_type], |row| {
-            Ok(HeldAccount { name: row.get(0)?, bound_at: row.get(1)?, is_latest: row.get(2)? })
+            Ok(HeldAccount { name: row.get(0)?, bound_at: row.get(1)? })
         })
         .optional()?;
     Ok(held)

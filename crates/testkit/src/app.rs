@@ -90,6 +90,15 @@ impl App {
         self.send(method, path, &[("Authorization", &self.basic())], "")
     }
 
+    /// A POST to our own API with this body, as the app: status and JSON (null where there is none).
+    ///
+    /// # Panics
+    /// The server does not answer.
+    #[must_use]
+    pub fn own_post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.send("POST", path, &[("Authorization", &self.basic())], &body.to_string())
+    }
+
     /// The text that our own API answers to a GET as the app.
     ///
     /// # Panics

@@ -9,6 +9,7 @@
 //! a device a second time, under the same message id. The data folder is locked by one server, so a push needs no
 //! lease: who runs it is known.
 
+pub(crate) mod estimate;
 pub(crate) mod filter;
 mod pacer;
 pub(crate) mod plan;

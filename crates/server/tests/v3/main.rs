@@ -2,6 +2,8 @@
 
 mod accept_time;
 mod delivery;
+mod device_pushes;
+mod estimate;
 mod left_out;
 mod report;
 mod schedule;

@@ -3,7 +3,9 @@
 //! REST in the usual way: the method says what to do, the status what became of it, and an error is a problem+json
 //! (RFC 9457) whose `detail` names the thing and the remedy. All times are unix seconds. Unknown members are ignored.
 
+mod device_pushes;
 mod devices;
+mod estimate;
 mod packages;
 mod pushes;
 mod report;
@@ -29,12 +31,14 @@ pub(super) fn router() -> Router<Arc<Loft>> {
         .route("/v1/packages", get(packages::list))
         .route("/v1/packages/{id}", get(packages::one).delete(packages::remove))
         .route("/v1/packages/{id}/rejected.csv", get(packages::rejected))
+        .route("/v1/packages/{id}/estimate", post(estimate::estimate))
         .route("/v1/pushes/{id}", get(pushes::one))
         .route("/v1/pushes/{id}/recipients.csv", get(report::as_csv))
         .route("/v1/pushes/{id}/recipients.parquet", get(report::as_parquet))
         .route("/v1/devices", post(devices::register))
         .route("/v1/devices/{token}", patch(devices::change).delete(devices::remove))
         .route("/v1/devices/{token}/accounts", put(devices::set_accounts))
+        .route("/v1/devices/{token}/pushes", get(device_pushes::list))
 }
 
 /// Why a call is refused.

@@ -139,7 +139,8 @@ fn streamed(file: File) -> Body {
     }))
 }
 
-async fn find(loft: &Loft, app: &App, id: &str) -> Result<Package, Problem> {
+/// The app's package of this id.
+pub(super) async fn find(loft: &Loft, app: &App, id: &str) -> Result<Package, Problem> {
     let upload_id = id.parse().map_err(|_| unknown(id))?;
     loft.store.package(app.access_id, upload_id).await?.ok_or_else(|| unknown(id))
 }

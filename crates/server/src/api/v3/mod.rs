@@ -7,7 +7,7 @@
 mod accounts;
 mod cancel;
 mod plans;
-mod push;
+pub(super) mod push;
 mod statistics;
 mod stops;
 mod upload;

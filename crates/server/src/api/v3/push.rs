@@ -138,7 +138,7 @@ async fn leave_unknown_tokens_out(loft: &Loft, app: &App, push: &mut Push) -> Re
 }
 
 /// Whether the audience can be pushed to, and how many rows it has.
-async fn check_audience(loft: &Loft, app: &App, push: &Push) -> Result<u64, Fault> {
+pub(in crate::api) async fn check_audience(loft: &Loft, app: &App, push: &Push) -> Result<u64, Fault> {
     match &push.audience {
         Audience::Account(_) | Audience::AccountList(_) => {
             let accounts = push.audience.accounts();
@@ -181,11 +181,12 @@ async fn check_audience(loft: &Loft, app: &App, push: &Push) -> Result<u64, Faul
     }
 }
 
-/// Whether a package can be excluded as what it is said to be.
-async fn check_excluded(loft: &Loft, app: &App, exclude: Exclude) -> Result<(), Fault> {
-    let package = package(loft, app, exclude.upload_id).await?.details;
-    match package.first_not_token.filter(|_| exclude.kind == PackageKind::Tokens) {
-        None => Ok(()),
+/// The package that is excluded, if it can be as what it is said to be.
+pub(in crate::api) async fn check_excluded(loft: &Loft, app: &App, exclude: Exclude) -> Result<Package, Fault> {
+    let found = package(loft, app, exclude.upload_id).await?;
+    let package = &found.details;
+    match package.first_not_token.as_ref().filter(|_| exclude.kind == PackageKind::Tokens) {
+        None => Ok(found),
         Some(first) => Err(Fault::invalid(
             "exclude_upload_id",
             format!(
