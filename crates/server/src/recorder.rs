@@ -145,7 +145,8 @@ mod tests {
         let store = Store::open(folder).unwrap();
         let (secret_key, access_key, name) = ("secret".into(), "key".into(), "test".into());
         let (platform, bad_rows) = (Platform::Android, BadRows::Refuse);
-        store.add_app(App { access_id: APP, secret_key, access_key, platform, name, bad_rows }).await.unwrap();
+        let allowed = pigeonloft_model::Networks::default();
+        store.add_app(App { access_id: APP, secret_key, access_key, platform, name, bad_rows, allowed }).await.unwrap();
         let mut devices = Vec::new();
         for n in 0..2 {
             let (token, password_hash) = (Token::from_bytes([n; 18]), [n; 32]);

@@ -8,7 +8,8 @@ CREATE TABLE app (
     platform   TEXT    NOT NULL,
     name       TEXT    NOT NULL,
     bad_rows   TEXT    NOT NULL DEFAULT 'refuse',
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    allowed    TEXT    NOT NULL DEFAULT '' -- networks its servers may call from; none: everywhere
 ) STRICT;
 
 -- AUTOINCREMENT: a device id is part of message ids, so it must never name a second device.

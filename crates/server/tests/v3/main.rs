@@ -1,6 +1,7 @@
 //! The v3 API, topic by topic: what is asked, what is answered, and what it does to devices.
 
 mod accept_time;
+mod addresses;
 mod delivery;
 mod device_pushes;
 mod estimate;

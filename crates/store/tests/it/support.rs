@@ -120,6 +120,7 @@ pub(crate) fn app(access_id: AccessId) -> App {
         platform: Platform::Android,
         name: "test".into(),
         bad_rows: BadRows::Refuse,
+        allowed: pigeonloft_model::Networks::default(),
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use pigeonloft_model::{Push as Request, PushId, ReceiptEvent, Token};
 use pigeonloft_store::{App, DeviceFacts, PUSHES_LOOKED_AT, Reported};
@@ -39,10 +40,10 @@ pub(super) struct Asked {
 pub(super) async fn list(
     State(loft): State<Arc<Loft>>,
     Path(token): Path<String>,
-    headers: HeaderMap,
+    head: Parts,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let app = app(&loft, &headers).await?;
+    let app = app(&loft, &head).await?;
     let Query(asked) = asked.map_err(|error| Problem::Status(StatusCode::BAD_REQUEST, error.body_text()))?;
     if let Some(push_id) = &asked.push_id {
         return explained(&loft, &app, &token, push_id).await;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use pigeonloft_model::{Fault, Push, RetCode};
 use pigeonloft_store::{App, Package};
@@ -33,10 +34,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) async fn estimate(
     State(loft): State<Arc<Loft>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    head: Parts,
     body: Body,
 ) -> Result<Response, Problem> {
-    let (mut caller, body) = whole(&loft, auth::caller(&loft, &headers).await, body).await?;
+    let (mut caller, body) = whole(&loft, auth::caller(&loft, &head).await, body).await?;
     caller.hash(&body);
     let app = caller.verify()?;
     let package = packages::find(&loft, &app, &id).await?;

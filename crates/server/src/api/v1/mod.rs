@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post, put};
 use pigeonloft_model::Fault;
@@ -95,8 +96,8 @@ impl IntoResponse for Problem {
 }
 
 /// The app that calls, by the credentials of the server API. The call has no body: a signature is over none.
-async fn app(loft: &Loft, headers: &HeaderMap) -> Result<Arc<App>, Problem> {
-    Ok(auth::caller(loft, headers).await?.verify()?)
+async fn app(loft: &Loft, head: &Parts) -> Result<Arc<App>, Problem> {
+    Ok(auth::caller(loft, head).await?.verify()?)
 }
 
 /// The body of a call whose head is judged: held for a caller that is known. That of one who is refused is read and

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use pigeonloft_store::Push;
 use serde_json::{Value, json};
@@ -19,9 +19,9 @@ use crate::loft::Loft;
 pub(super) async fn one(
     State(loft): State<Arc<Loft>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    head: Parts,
 ) -> Result<Response, Problem> {
-    let app = app(&loft, &headers).await?;
+    let app = app(&loft, &head).await?;
     let unknown = || Problem::not_found(format!("this app has no push {id}: give the push_id that the push answered"));
     let push_id = id.parse().map_err(|_| unknown())?;
     let push = loft.store.push(app.access_id, push_id).await?.ok_or_else(unknown)?;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 use pigeonloft_model::{Fault, PushId, RetCode};
@@ -50,7 +50,7 @@ where
 {
     post(move |State(loft): State<Arc<Loft>>, request: Request| async move {
         let (head, body) = request.into_parts();
-        let result = match authenticated_body(&loft, &head.headers, body).await {
+        let result = match authenticated_body(&loft, &head, body).await {
             Ok((app, body)) => handler(Arc::clone(&loft), app, body.clone()).await,
             Err(fault) => Err(fault),
         };
@@ -65,12 +65,12 @@ fn no_push(push_id: PushId) -> Fault {
 
 async fn authenticated_body<'a>(
     loft: &'a Loft,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
 ) -> Result<(Arc<App>, body::Whole<'a>), Fault> {
     let limit = loft.config.http.json_bytes;
     let idle = Duration::from_secs(loft.config.http.body_idle_timeout_s);
-    let mut caller = match auth::caller(loft, headers).await {
+    let mut caller = match auth::caller(loft, head).await {
         Ok(caller) => caller,
         Err(fault) => {
             // Read, not held: so that the answer is what the caller gets.
