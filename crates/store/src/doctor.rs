@@ -5,7 +5,6 @@
 //! walked in the order of its key.
 
 mod dangling;
-mod days;
 mod early;
 mod inbox;
 mod pushes;
@@ -17,7 +16,6 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
 pub use dangling::Dangling;
-pub use days::WrongDays;
 pub use early::StrayReceipts;
 pub use inbox::StrayInbox;
 pub use pushes::PushTrouble;

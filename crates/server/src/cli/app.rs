@@ -1,10 +1,7 @@
 //! `pigeonloft app`: creates, lists and changes apps, in the database itself.
 
-mod allow_ip;
-
-use allow_ip::AllowIp;
 use clap::{Args, Subcommand, ValueEnum};
-use pigeonloft_model::{AccessId, Networks, Platform};
+use pigeonloft_model::{AccessId, Platform};
 use pigeonloft_store::{App, BadRows, Error, Store};
 use serde::Serialize;
 
@@ -28,7 +25,6 @@ pub(super) enum AppCommand {
     Create(Create),
     List(List),
     Set(Set),
-    AllowIp(AllowIp),
 }
 
 impl AppCommand {
@@ -37,7 +33,6 @@ impl AppCommand {
             Self::Create(create) => create.run(),
             Self::List(list) => list.run(),
             Self::Set(set) => set.run(),
-            Self::AllowIp(allow_ip) => allow_ip.run(),
         }
     }
 }
@@ -170,7 +165,6 @@ impl Create {
             platform,
             name: name.clone(),
             bad_rows,
-            allowed: Networks::default(),
         };
         let app = match self.access_id {
             Some(access_id) => wait(store.add_app(app(access_id))).map(|()| app(access_id))?,

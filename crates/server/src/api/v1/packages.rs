@@ -8,8 +8,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
@@ -41,10 +40,10 @@ pub(super) struct Page {
 /// `GET /v1/packages`: a page of the app's packages, latest first; `next` is the `before` of the page after it.
 pub(super) async fn list(
     State(loft): State<Arc<Loft>>,
-    head: Parts,
+    headers: HeaderMap,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let app = app(&loft, &head).await?;
+    let app = app(&loft, &headers).await?;
     let Query(page) = page.map_err(|error| Problem::Status(StatusCode::BAD_REQUEST, error.body_text()))?;
     let limit = page.limit.unwrap_or(PAGE);
     if !(1..=PAGE_MAX).contains(&limit) {
@@ -61,9 +60,9 @@ pub(super) async fn list(
 pub(super) async fn one(
     State(loft): State<Arc<Loft>>,
     Path(id): Path<String>,
-    head: Parts,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let app = app(&loft, &head).await?;
+    let app = app(&loft, &headers).await?;
     let package = find(&loft, &app, &id).await?;
     Ok(Json(shown(&loft, &package)).into_response())
 }
@@ -72,9 +71,9 @@ pub(super) async fn one(
 pub(super) async fn remove(
     State(loft): State<Arc<Loft>>,
     Path(id): Path<String>,
-    head: Parts,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let app = app(&loft, &head).await?;
+    let app = app(&loft, &headers).await?;
     let upload_id = id.parse().map_err(|_| unknown(&id))?;
     match loft.store.remove_package(app.access_id, upload_id).await? {
         Removed::Unknown => return Err(unknown(&id)),
@@ -98,9 +97,9 @@ pub(super) async fn remove(
 pub(super) async fn rejected(
     State(loft): State<Arc<Loft>>,
     Path(id): Path<String>,
-    head: Parts,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let app = app(&loft, &head).await?;
+    let app = app(&loft, &headers).await?;
     let package = find(&loft, &app, &id).await?;
     let file = PackageFolder::of(&loft.config).file(&package.details.stored_as);
     let opened = spawn_blocking(move || {
@@ -140,8 +139,7 @@ fn streamed(file: File) -> Body {
     }))
 }
 
-/// The app's package of this id.
-pub(super) async fn find(loft: &Loft, app: &App, id: &str) -> Result<Package, Problem> {
+async fn find(loft: &Loft, app: &App, id: &str) -> Result<Package, Problem> {
     let upload_id = id.parse().map_err(|_| unknown(id))?;
     loft.store.package(app.access_id, upload_id).await?.ok_or_else(|| unknown(id))
 }
