@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -21,6 +22,7 @@ use subtle::ConstantTimeEq;
 use crate::chain::chain;
 use crate::clock::unix_seconds;
 use crate::loft::Loft;
+use crate::net::Client;
 use crate::password::{hex, password_fits};
 
 /// A call whose head is right: its app, and what is left to check of the body.
@@ -75,31 +77,31 @@ fn refused(text: impl Into<String>) -> Fault {
 /// Reads the credentials of a call of the server API and checks all that can be checked before the body.
 ///
 /// # Errors
-/// No or unreadable credentials, a wrong secret or a stale time stamp: [`RetCode::Unauthenticated`]. An AccessId no app has:
-/// [`RetCode::UnknownApp`]. The store fails: [`RetCode::Internal`].
-pub async fn caller(loft: &Loft, headers: &HeaderMap) -> Result<Caller, Fault> {
-    if let Some(authorization) = headers.get(header::AUTHORIZATION) {
+/// No or unreadable credentials, an address the app does not allow, a wrong secret or a stale time stamp:
+/// [`RetCode::Unauthenticated`]. An AccessId no app has: [`RetCode::UnknownApp`]. The store fails: [`RetCode::Internal`].
+pub async fn caller(loft: &Loft, head: &Parts) -> Result<Caller, Fault> {
+    if let Some(authorization) = head.headers.get(header::AUTHORIZATION) {
         let (access_id, secret) = basic(authorization.as_bytes()).ok_or_else(|| {
             refused("the Authorization header cannot be read: it is \"Basic \" and base64 of AccessId:SecretKey")
         })?;
-        let app = known(loft, &access_id).await?;
+        let app = allowed(loft, &access_id, head).await?;
         if !bool::from(app.secret_key.as_bytes().ct_eq(secret.as_bytes())) {
             return Err(refused(format!("the SecretKey is not that of AccessId {}", app.access_id)));
         }
         return Ok(Caller { app, signature: None });
     }
-    signed(loft, headers).await
+    signed(loft, head).await
 }
 
-async fn signed(loft: &Loft, headers: &HeaderMap) -> Result<Caller, Fault> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+async fn signed(loft: &Loft, head: &Parts) -> Result<Caller, Fault> {
+    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let (Some(access_id), Some(stamp), Some(sign)) = (text("AccessId"), text("TimeStamp"), text("Sign")) else {
         return Err(refused(
             "no credentials: send an Authorization header (Basic, AccessId:SecretKey), \
              or the headers AccessId, TimeStamp and Sign",
         ));
     };
-    let app = known(loft, access_id).await?;
+    let app = allowed(loft, access_id, head).await?;
     let tolerance = loft.config.auth.timestamp_tolerance_s;
     let now = unix_seconds();
     let at: i64 = stamp.parse().map_err(|_| refused("the TimeStamp header is not a number of unix seconds"))?;
@@ -117,6 +119,22 @@ async fn signed(loft: &Loft, headers: &HeaderMap) -> Result<Caller, Fault> {
 fn keyed(secret: &str) -> Result<Hmac<Sha256>, Fault> {
     Hmac::new_from_slice(secret.as_bytes())
         .map_err(|_| Fault::new(RetCode::Internal, "the app's SecretKey cannot be used as a key"))
+}
+
+/// The app of this id, if it takes calls from where this one comes from. Asked before the secret is looked at: whoever is
+/// elsewhere does not learn whether it is right.
+async fn allowed(loft: &Loft, access_id: &str, head: &Parts) -> Result<Arc<App>, Fault> {
+    let app = known(loft, access_id).await?;
+    let client = head.extensions.get::<Client>();
+    if app.allowed.is_empty() || client.is_some_and(|client| app.allowed.contains(client.0)) {
+        return Ok(app);
+    }
+    let from = client.map(|client| client.0.to_string()).unwrap_or_default();
+    Err(refused(format!(
+        "AccessId {} takes no calls from address {from}: call from one that it allows, or have this one added with \
+         `pigeonloft app allow-ip`",
+        app.access_id
+    )))
 }
 
 async fn known(loft: &Loft, access_id: &str) -> Result<Arc<App>, Fault> {

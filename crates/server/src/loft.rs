@@ -26,6 +26,9 @@ const APP_REMEMBERED: Duration = Duration::from_secs(2);
 /// Apps remembered at most; beyond it all are forgotten at once.
 const APPS_REMEMBERED: usize = 10_000;
 
+/// Estimates made at once: each keeps a core busy, and holds 64 Ki rows and their devices.
+const ESTIMATES_AT_ONCE: usize = 2;
+
 /// What every part of a running server shares.
 #[derive(Debug)]
 pub struct Loft {
@@ -47,6 +50,8 @@ pub struct Loft {
     pub bodies: Semaphore,
     /// Turns of uploads: as many as are worked on at once.
     pub uploads: Turns,
+    /// Turns of estimates.
+    pub estimates: Turns,
     /// How many new devices may be registered.
     pub registrations: Registrations,
     /// The calls for statistics of this hour.
@@ -63,6 +68,7 @@ impl Loft {
         Self {
             bodies: Semaphore::new(config.http.bodies_bytes),
             uploads: Turns::new(config.package.uploads_at_once),
+            estimates: Turns::new(ESTIMATES_AT_ONCE),
             registrations: Registrations::new(&config.device),
             hourly: Hourly::new(config.statistics.calls_per_hour),
             config,

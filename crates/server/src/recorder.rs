@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use pigeonloft_channels::xg::{Desk, Hub};
 use pigeonloft_model::{DeviceId, PushId, ReceiptEvent};
-use pigeonloft_store::{Acknowledged, Kept, Store};
+use pigeonloft_store::{Acknowledged, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backoff::Backoff;
@@ -66,29 +66,21 @@ pub async fn run<D: Desk>(
             taken = reports.recv_many(&mut group, GROUP) => if taken == 0 { return },
             () = stop.cancelled() => return,
         }
-        if let Ok(kept) = keep(&store, &group).await {
-            told(&kept, &hub, &metrics);
+        if let Ok(arrived) = keep(&store, &group).await {
+            metrics.outcomes("xg", "arrived", arrived);
             group.drain(..).for_each(|report| report.kept(&hub));
             continue;
         }
         // One of them cannot be written, ever, such as one of a damaged row: it must not take its neighbours with it.
         for report in group.drain(..) {
             match keep(&store, std::slice::from_ref(&report)).await {
-                Ok(kept) => {
-                    told(&kept, &hub, &metrics);
+                Ok(arrived) => {
+                    metrics.outcomes("xg", "arrived", arrived);
                     report.kept(&hub);
                 }
                 Err(error) => tracing::error!(?report, error = chain(&error), "a device's report is lost"),
             }
         }
-    }
-}
-
-/// Reports are durable: counts them, and wakes the sessions into whose inboxes they put something.
-fn told<D: Desk>(kept: &Kept, hub: &Hub<D>, metrics: &Metrics) {
-    metrics.outcomes("xg", "arrived", kept.arrived);
-    for (push, devices) in &kept.to_wake {
-        hub.wake(*push, devices);
     }
 }
 
@@ -117,8 +109,9 @@ fn sort_out(group: &[Report]) -> Acknowledged {
     reported
 }
 
-/// Writes reports down, all or none, as often as it takes. `Err`: no time helps.
-async fn keep(store: &Store, group: &[Report]) -> Result<Kept, pigeonloft_store::Error> {
+/// Writes reports down, all or none, as often as it takes. Answers how many messages arrived by them. `Err`: no time
+/// helps.
+async fn keep(store: &Store, group: &[Report]) -> Result<u64, pigeonloft_store::Error> {
     let reported = sort_out(group);
     let mut backoff = Backoff::DATABASE;
     loop {
@@ -152,7 +145,8 @@ mod tests {
         let store = Store::open(folder).unwrap();
         let (secret_key, access_key, name) = ("secret".into(), "key".into(), "test".into());
         let (platform, bad_rows) = (Platform::Android, BadRows::Refuse);
-        store.add_app(App { access_id: APP, secret_key, access_key, platform, name, bad_rows }).await.unwrap();
+        let allowed = pigeonloft_model::Networks::default();
+        store.add_app(App { access_id: APP, secret_key, access_key, platform, name, bad_rows, allowed }).await.unwrap();
         let mut devices = Vec::new();
         for n in 0..2 {
             let (token, password_hash) = (Token::from_bytes([n; 18]), [n; 32]);
@@ -172,7 +166,6 @@ mod tests {
             audience: AudienceKind::TokenList,
             plan_id: None,
             group_id: None,
-            line: None,
             start_at,
             day: Day(0),
             expire_at,

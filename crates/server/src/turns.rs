@@ -1,7 +1,7 @@
-//! Turns: how many uploads are worked on at once, and how many of them one app may have.
+//! Turns: how many of something long, such as uploads, are worked on at once, and how many of them one app may have.
 //!
-//! A signature is judged at the end of the body, so whoever knows an AccessId, which every copy of an app holds, can
-//! have an upload worked on until then. No app therefore has more than half of the turns: the others' go on.
+//! The signature of an upload is judged at the end of the body, so whoever knows an AccessId, which every copy of an app holds, can
+//! have one worked on until then. No app therefore has more than half of the turns: the others' go on.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,11 +17,11 @@ pub struct Turns {
     all: Arc<Semaphore>,
     at_once: usize,
     each: usize,
-    /// Of apps that exist and uploaded something since the start: as many as there are apps, at most.
+    /// Of apps that exist and took a turn since the start: as many as there are apps, at most.
     of_apps: Mutex<HashMap<AccessId, Arc<Semaphore>>>,
 }
 
-/// An upload's turn; dropping it lets another have its own.
+/// One's turn; dropping it lets another have its own.
 #[derive(Debug)]
 pub struct Turn {
     _of_app: OwnedSemaphorePermit,
@@ -36,8 +36,8 @@ impl Turns {
         Self { all, at_once, each: at_once.div_ceil(2), of_apps: Mutex::default() }
     }
 
-    /// Waits for the turn of an upload of this app. First come, first served among the uploads of an app, and among
-    /// those of all apps that are within their half.
+    /// Waits for a turn of this app. First come, first served among those of an app, and among those of all apps that are
+    /// within their half.
     ///
     /// # Errors
     /// None: nothing closes the turns.
@@ -48,7 +48,7 @@ impl Turns {
         Ok(Turn { _of_app: of_app, _of_all: Arc::clone(&self.all).acquire_owned().await? })
     }
 
-    /// How many uploads are being worked on.
+    /// How many turns are taken.
     #[must_use]
     pub fn taken(&self) -> usize {
         self.at_once - self.all.available_permits()

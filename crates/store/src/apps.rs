@@ -1,6 +1,6 @@
 //! Apps: who may call, and the settings kept with them.
 
-use pigeonloft_model::{AccessId, Platform};
+use pigeonloft_model::{AccessId, Networks, Platform};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::{Error, Result};
@@ -48,6 +48,8 @@ pub struct App {
     pub name: String,
     /// What a bad row does to an upload.
     pub bad_rows: BadRows,
+    /// Where its servers may call from; none: from everywhere.
+    pub allowed: Networks,
 }
 
 /// The keys stay out of logs and error texts.
@@ -61,16 +63,20 @@ impl std::fmt::Debug for App {
     }
 }
 
-const COLUMNS: &str = "access_id, secret_key, access_key, platform, name, bad_rows";
+const COLUMNS: &str = "access_id, secret_key, access_key, platform, name, bad_rows, allowed";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<App>> {
     let platform: String = row.get(3)?;
     let bad_rows: String = row.get(5)?;
+    let allowed: String = row.get(6)?;
     let Ok(platform) = platform.parse() else {
         return Ok(Err(Error::Corrupt { what: "platform", value: platform }));
     };
     let Some(bad_rows) = BadRows::from_name(&bad_rows) else {
         return Ok(Err(Error::Corrupt { what: "bad_rows setting", value: bad_rows }));
+    };
+    let Ok(allowed) = allowed.parse() else {
+        return Ok(Err(Error::Corrupt { what: "list of allowed addresses", value: allowed }));
     };
     Ok(Ok(App {
         access_id: AccessId(row.get(0)?),
@@ -79,6 +85,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<App>> {
         platform,
         name: row.get(4)?,
         bad_rows,
+        allowed,
     }))
 }
 
@@ -98,8 +105,8 @@ impl Store {
     pub async fn add_app(&self, app: App) -> Result<()> {
         self.write(move |tx| {
             let added = tx.execute(
-                "INSERT INTO app (access_id, secret_key, access_key, platform, name, bad_rows, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                "INSERT INTO app (access_id, secret_key, access_key, platform, name, bad_rows, allowed, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
                 params![
                     app.access_id.0,
                     app.secret_key,
@@ -107,6 +114,7 @@ impl Store {
                     app.platform.as_str(),
                     app.name,
                     app.bad_rows.as_str(),
+                    app.allowed.to_string(),
                     now_ms()
                 ],
             )?;
@@ -124,6 +132,26 @@ impl Store {
             let changed =
                 tx.execute("UPDATE app SET bad_rows = ?2 WHERE access_id = ?1", params![access_id.0, policy.as_str()])?;
             Ok(changed == 1)
+        })
+        .await
+    }
+
+    /// Changes where an app's servers may call from, and answers the networks as they are then; `None`: there is no such app.
+    ///
+    /// # Errors
+    /// The database's. What `change` refuses is the inner error; nothing is changed then.
+    pub async fn change_allowed<E: Send + 'static>(
+        &self,
+        access_id: AccessId,
+        change: impl FnOnce(&mut Networks) -> std::result::Result<(), E> + Send + 'static,
+    ) -> Result<Option<std::result::Result<Networks, E>>> {
+        self.write(move |tx| {
+            let Some(mut allowed) = find(tx, access_id)?.map(|app| app.allowed) else { return Ok(None) };
+            if let Err(refused) = change(&mut allowed) {
+                return Ok(Some(Err(refused)));
+            }
+            tx.execute("UPDATE app SET allowed = ?2 WHERE access_id = ?1", params![access_id.0, allowed.to_string()])?;
+            Ok(Some(Ok(allowed)))
         })
         .await
     }

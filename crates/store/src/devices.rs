@@ -1,14 +1,16 @@
 //! Devices: their tokens, their passwords' hashes, the channels beside our own.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use pigeonloft_model::{AccessId, DeviceId, Environment, Token, Zone};
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::activity::ActiveDays;
 use crate::device_days::DeviceChange;
 use crate::error::Result;
-use crate::{Store, now_ms};
+use crate::{Reader, Store, now_ms};
 
 /// A device, as far as its authentication needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +144,25 @@ fn register(tx: &Connection, zone: Zone, new: &NewDevice) -> Result<Registered> 
         set_channel(tx, device, channel, token)?;
     }
     Ok(registered)
+}
+
+const VENDOR_TOKENS: &str = "SELECT c.channel, count(*) FROM rarray(?1) r CROSS JOIN device_channel c
+    ON c.device_id = r.value GROUP BY c.channel";
+
+impl Reader {
+    /// How many of these devices have a token of a vendor's channel, by the channel's name.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn count_vendor_tokens(&self, devices: &[DeviceId]) -> Result<Vec<(String, u64)>> {
+        let mut ids: Vec<i64> = devices.iter().map(|device| device.0).collect();
+        // In the order of their table.
+        ids.sort_unstable();
+        let ids = Rc::new(ids.into_iter().map(Value::Integer).collect::<Vec<_>>());
+        let mut statement = self.0.prepare_cached(VENDOR_TOKENS)?;
+        let counts = statement.query_map([ids], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(counts.collect::<rusqlite::Result<_>>()?)
+    }
 }
 
 impl Store {

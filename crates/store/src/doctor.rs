@@ -5,6 +5,7 @@
 //! walked in the order of its key.
 
 mod dangling;
+mod days;
 mod early;
 mod inbox;
 mod pushes;
@@ -16,6 +17,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
 pub use dangling::Dangling;
+pub use days::WrongDays;
 pub use early::StrayReceipts;
 pub use inbox::StrayInbox;
 pub use pushes::PushTrouble;

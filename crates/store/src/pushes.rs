@@ -12,8 +12,7 @@ use crate::batches::{Cursor, LeftOut, Within};
 use crate::early;
 use crate::error::{Error, Result};
 use crate::readers::push_array;
-use crate::stops::MAY_RUN;
-use crate::{Store, now_ms, revocations};
+use crate::{Store, now_ms};
 
 /// A push about to be accepted.
 #[derive(Debug, Clone)]
@@ -36,8 +35,6 @@ pub struct NewPush {
     pub plan_id: Option<String>,
     /// The group it counts in beside its app.
     pub group_id: Option<String>,
-    /// The first push of the line in which it takes the place of those before it.
-    pub line: Option<PushId>,
     /// When it starts, unix seconds.
     pub start_at: i64,
     /// The day of that, on which all that becomes of it is counted.
@@ -111,8 +108,6 @@ pub struct Push {
     pub started_at: Option<i64>,
     /// Unix milliseconds.
     pub finished_at: Option<i64>,
-    /// The first push of the line in which each takes the place of those before it, if it is in one.
-    pub line: Option<PushId>,
     /// Unix milliseconds. Since then nobody more is to get it; its state says why.
     pub stopped_at: Option<i64>,
     /// Why it failed, if it did.
@@ -132,15 +127,13 @@ pub struct Started {
     pub stored_as: Option<String>,
     /// Name of the file of the package whose devices are left out, if there is one.
     pub exclude_stored_as: Option<String>,
-    /// Of a revocation: the push that it takes back.
-    pub takes_back: Option<PushId>,
 }
 
 pub(crate) const COLUMNS: &str =
     "push_id, access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
     started_at, finished_at, failure, audience_rows, rows_done, no_device, targets, waiting, arrived, expired,
     not_kept, no_channel, gone, stopped, sent, shown, clicked, cleared, stopped_at, excluded,
-    sampled_out, line";
+    sampled_out";
 
 pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
     let state: i64 = row.get(2)?;
@@ -160,7 +153,6 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
         started_at: row.get(9)?,
         finished_at: row.get(10)?,
         stopped_at: row.get(27)?,
-        line: row.get::<_, Option<i64>>(30)?.map(PushId),
         failure: row.get(11)?,
         counts: Counts {
             audience_rows: row.get(12)?,
@@ -185,23 +177,22 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
 
 const WITH_CURSOR: &str = ", window_row, window_end, window_device,
     (SELECT p.stored_as FROM package p WHERE p.upload_id = push.upload_id),
-    (SELECT p.stored_as FROM package p WHERE p.upload_id = push.exclude_upload_id), takes_back";
+    (SELECT p.stored_as FROM package p WHERE p.upload_id = push.exclude_upload_id)";
 
 fn started(row: &Row<'_>) -> rusqlite::Result<Result<Started>> {
     let push = match from_row(row)? {
         Ok(push) => push,
         Err(corrupt) => return Ok(Err(corrupt)),
     };
-    let within = match (row.get(32)?, row.get(33)?) {
+    let within = match (row.get(31)?, row.get(32)?) {
         (Some(end), Some(device)) => Some(Within { end, device: DeviceId(device) }),
         _ => None,
     };
     Ok(Ok(Started {
         push,
-        cursor: Cursor { row: row.get(31)?, within },
-        stored_as: row.get(34)?,
-        exclude_stored_as: row.get(35)?,
-        takes_back: row.get::<_, Option<i64>>(36)?.map(PushId),
+        cursor: Cursor { row: row.get(30)?, within },
+        stored_as: row.get(33)?,
+        exclude_stored_as: row.get(34)?,
     }))
 }
 
@@ -222,8 +213,8 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
     let state = if new.start_at * 1000 > now { PushState::Wait } else { PushState::Init };
     tx.prepare_cached(
         "INSERT INTO push (access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
-            audience_rows, day, message_type, audience, plan_id, group_id, exclude_upload_id, line)
-         VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            audience_rows, day, message_type, audience, plan_id, group_id, exclude_upload_id)
+         VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     )?
     .execute(params![
         new.access_id.0,
@@ -239,8 +230,7 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
         new.audience.code(),
         new.plan_id,
         new.group_id,
-        new.exclude_upload_id.map(|id| id.0),
-        new.line.map(|first| first.0)
+        new.exclude_upload_id.map(|id| id.0)
     ])?;
     let push_id = PushId(tx.last_insert_rowid());
     tx.prepare_cached("UPDATE push SET template = ?2 WHERE push_id = ?1")?
@@ -253,7 +243,7 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
 
 /// From when on a push that is not finished is due: one that does not wait for its time (any more) always is, also when
 /// the clock is set back behind it. As the index `push_unfinished` has it.
-pub(crate) const DUE_FROM: &str = "CASE WHEN state = 1 THEN start_at_s ELSE 0 END";
+const DUE_FROM: &str = "CASE WHEN state = 1 THEN start_at_s ELSE 0 END";
 
 impl Store {
     /// Accepts a push; a repeated one as its occurrences, all of them or none. `template` makes the payload of each once
@@ -274,10 +264,6 @@ impl Store {
             {
                 return Ok(None);
             }
-            if let Some(first) = pushes.first().and_then(|new| new.line) {
-                tx.prepare_cached("UPDATE push SET line = push_id WHERE push_id = ?1 AND line IS NULL")?
-                    .execute([first.0])?;
-            }
             pushes.iter().map(|new| insert(tx, new, now, &template)).collect::<Result<_>>().map(Some)
         })
         .await
@@ -289,8 +275,7 @@ impl Store {
     /// The database's.
     pub async fn push(&self, access_id: AccessId, push_id: PushId) -> Result<Option<Push>> {
         self.read(move |connection| {
-            let sql =
-                format!("SELECT {COLUMNS} FROM push WHERE push_id = ?1 AND access_id = ?2 AND takes_back IS NULL");
+            let sql = format!("SELECT {COLUMNS} FROM push WHERE push_id = ?1 AND access_id = ?2");
             connection
                 .prepare_cached(&sql)?
                 .query_row(params![push_id.0, access_id.0], from_row)
@@ -306,17 +291,13 @@ impl Store {
     /// The database's.
     pub async fn push_with_cursor(&self, access_id: AccessId, push_id: PushId) -> Result<Option<Started>> {
         self.read(move |connection| {
-            let sql = format!(
-                "SELECT {COLUMNS} {WITH_CURSOR} FROM push
-                 WHERE push_id = ?1 AND access_id = ?2 AND takes_back IS NULL"
-            );
+            let sql = format!("SELECT {COLUMNS} {WITH_CURSOR} FROM push WHERE push_id = ?1 AND access_id = ?2");
             connection.prepare_cached(&sql)?.query_row(params![push_id.0, access_id.0], started).optional()?.transpose()
         })
         .await
     }
 
-    /// Pushes to so many rows that are due and not finished, oldest first, without those in `running`, and without those
-    /// that [take the place](Store::replace) of one, or [take it back](Store::revoke_push), which is not over.
+    /// Pushes to so many rows that are due and not finished, oldest first, without those in `running`.
     ///
     /// # Errors
     /// The database's.
@@ -334,7 +315,7 @@ impl Store {
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT push_id FROM push WHERE finished_at IS NULL AND {DUE_FROM} <= ?1
                  AND audience_rows BETWEEN ?2 AND ?3
-                 AND push_id NOT IN (SELECT value FROM rarray(?4)) AND {MAY_RUN} ORDER BY push_id LIMIT ?5",
+                 AND push_id NOT IN (SELECT value FROM rarray(?4)) ORDER BY push_id LIMIT ?5",
             ))?;
             let due = statement.query_map(params![now, least, most, running, limit], |row| row.get(0).map(PushId))?;
             Ok(due.collect::<rusqlite::Result<_>>()?)
@@ -410,8 +391,7 @@ impl Store {
                  WHERE push_id = ?1 AND finished_at IS NULL",
             )?
             .execute(params![push_id.0, state.code(), now_ms(), failure])?;
-            early::forget(tx, push_id)?;
-            revocations::has_ended(tx, push_id)
+            early::forget(tx, push_id)
         })
         .await
     }

@@ -81,8 +81,6 @@ pub struct HeldAccount {
     pub name: String,
     /// Since when, unix milliseconds.
     pub bound_at: i64,
-    /// Whether no device was bound to it later.
-    pub is_latest: bool,
 }
 
 fn reported(row: &Row<'_>) -> rusqlite::Result<Result<Reported>> {
@@ -113,11 +111,6 @@ fn recipients(connection: &Connection, push_id: PushId, after: i64, limit: u32) 
 fn recipient(connection: &Connection, push_id: PushId, device: DeviceId) -> Result<Option<Reported>> {
     let sql = format!("SELECT {COLUMNS} FROM recipient WHERE push_id = ?1 AND device_id = ?2");
     connection.prepare_cached(&sql)?.query_row(params![push_id.0, device.0], reported).optional()?.transpose()
-}
-
-fn is_revocation(connection: &Connection, push_id: PushId) -> Result<bool> {
-    let sql = "SELECT takes_back IS NOT NULL FROM push WHERE push_id = ?1";
-    Ok(connection.prepare_cached(sql)?.query_row([push_id.0], |row| row.get(0))?)
 }
 
 const TOKENS: &str = "SELECT d.device_id, d.token FROM rarray(?1) r CROSS JOIN device d ON d.device_id = r.value";
@@ -200,12 +193,7 @@ impl Store {
                 .collect::<rusqlite::Result<_>>()?;
             let mut pushes = Vec::new();
             for &push_id in &candidates {
-                let found = recipient(connection, PushId(push_id), device)?;
-                // Looked at for those alone that are found: the candidates come from an index that has no more.
-                if found.is_some() && is_revocation(connection, PushId(push_id))? {
-                    continue;
-                }
-                pushes.extend(found);
+                pushes.extend(recipient(connection, PushId(push_id), device)?);
                 if pushes.len() == limit {
                     return Ok(DevicePushes { pushes, next: Some(PushId(push_id)) });
                 }
@@ -257,16 +245,14 @@ fn held_account(
 ) -> Result<Option<HeldAccount>> {
     let held = connection
         .prepare_cached(
-            "SELECT a.name, a.bound_at, NOT EXISTS (
-                SELECT 1 FROM account l WHERE l.access_id = a.access_id AND l.account_type = a.account_type
-                    AND l.name = a.name AND (l.bound_at, l.device_id) > (a.bound_at, a.device_id))
+            "SELECT a.name, a.bound_at
              FROM account_of_device o
              CROSS JOIN account a ON a.access_id = ?1 AND a.account_type = o.account_type AND a.name = o.name
                 AND a.device_id = o.device_id
              WHERE o.device_id = ?2 AND o.account_type = ?3",
         )?
         .query_row(params![access_id.0, device.0, account_type], |row| {
-            Ok(HeldAccount { name: row.get(0)?, bound_at: row.get(1)?, is_latest: row.get(2)? })
+            Ok(HeldAccount { name: row.get(0)?, bound_at: row.get(1)? })
         })
         .optional()?;
     Ok(held)

@@ -90,6 +90,15 @@ impl App {
         self.send(method, path, &[("Authorization", &self.basic())], "")
     }
 
+    /// A POST to our own API with this body, as the app: status and JSON (null where there is none).
+    ///
+    /// # Panics
+    /// The server does not answer.
+    #[must_use]
+    pub fn own_post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.send("POST", path, &[("Authorization", &self.basic())], &body.to_string())
+    }
+
     /// The text that our own API answers to a GET as the app.
     ///
     /// # Panics
@@ -104,6 +113,28 @@ impl App {
 
     fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
         self.try_send(method, path, headers, body).expect("the server answers")
+    }
+
+    /// A call with these headers beside the credentials of the app's servers: the answer, its body being JSON (null where
+    /// there is none).
+    ///
+    /// # Panics
+    /// The server does not answer.
+    #[must_use]
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> ureq::http::Response<Value> {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        request = request.header("Authorization", self.basic());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = self.agent.run(request.body(body.into()).expect("a request")).expect("the server answers");
+        answer.map(|mut body| serde_json::from_str(&body.read_to_string().expect("it is text")).unwrap_or_default())
     }
 
     fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Option<(u16, Value)> {

@@ -139,6 +139,32 @@ impl Reader {
         Ok(())
     }
 
+    /// The number of this row, if the package has it. Reads a few blocks, as a search in order does; reading goes on with
+    /// the block that has the row, or would have it.
+    ///
+    /// # Errors
+    /// [`ReadError`], when a block on the way is damaged; seek elsewhere before reading on.
+    pub fn find(&mut self, row: &str) -> Result<Option<u64>, ReadError> {
+        // Blocks before `low` begin with the row or one before it, those from `high` on with one behind it.
+        let (mut low, mut high) = (0, self.index.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            self.load(middle)?;
+            let begins_with = self.raw[..self.end_of_row(0)].strip_suffix(b"\n").unwrap_or_default();
+            if begins_with <= row.as_bytes() {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let block = low.saturating_sub(1);
+        let Some(&(_, first)) = self.index.get(block) else { return Ok(None) };
+        self.load(block)?;
+        self.next_row = first;
+        let text = std::str::from_utf8(&self.raw).map_err(io::Error::other)?;
+        Ok(Rows(text).position(|found| found == row).map(|nth| first + nth as u64))
+    }
+
     /// The next `max_rows` rows (at least one is read when 0 is given), fewer only at the end; `None` after the last.
     ///
     /// # Errors

@@ -40,6 +40,26 @@ fn a_batch_of_none_is_a_batch_of_one() {
     assert_eq!(rows(&path, 0), expected);
 }
 
+#[test]
+fn a_row_is_found_by_its_text_and_what_is_no_row_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, expected) = package(dir.path(), 20_000);
+    let mut reader = Reader::open(&path).unwrap();
+    for (number, row) in expected.iter().enumerate().step_by(97).chain([(19_999, &expected[19_999])]) {
+        assert_eq!(reader.find(row).unwrap(), Some(number as u64), "{row}");
+        // Just before it and just behind it.
+        for other in [&row[..row.len() - 3], &format!("{row}0")] {
+            assert_eq!(reader.find(other).unwrap(), None, "{other}");
+        }
+    }
+    for none in ["", "!", "\u{10ffff}"] {
+        assert_eq!(reader.find(none).unwrap(), None);
+    }
+    let row = reader.find(&expected[7]).unwrap().unwrap();
+    reader.seek(row).unwrap();
+    assert_eq!(reader.next_batch(1).unwrap().unwrap().iter().next(), Some(expected[7].as_str()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 

@@ -23,6 +23,7 @@ use crate::folder::Disk;
 use crate::loft::Loft;
 use crate::metrics::CONTENT_TYPE;
 use crate::metrics::scrape::{Database, Process, Scrape};
+use crate::net::Client;
 
 /// How long a part of the server may take to answer a question of this file.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -125,7 +126,10 @@ pub(super) async fn measure(State(loft): State<Arc<Loft>>, request: Request, nex
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
-    let span = tracing::info_span!("request", method, route, peer = peer.map(tracing::field::display));
+    // Behind a proxy, whom it speaks for.
+    let client = request.extensions().get::<Client>().map(|client| client.0);
+    let client = client.filter(|client| peer.is_some_and(|peer| peer.ip() != *client)).map(tracing::field::display);
+    let span = tracing::info_span!("request", method, route, peer = peer.map(tracing::field::display), client);
     async {
         let response = next.run(request).await;
         let took = begun.elapsed();

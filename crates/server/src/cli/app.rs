@@ -1,7 +1,10 @@
 //! `pigeonloft app`: creates, lists and changes apps, in the database itself.
 
+mod allow_ip;
+
+use allow_ip::AllowIp;
 use clap::{Args, Subcommand, ValueEnum};
-use pigeonloft_model::{AccessId, Platform};
+use pigeonloft_model::{AccessId, Networks, Platform};
 use pigeonloft_store::{App, BadRows, Error, Store};
 use serde::Serialize;
 
@@ -25,6 +28,7 @@ pub(super) enum AppCommand {
     Create(Create),
     List(List),
     Set(Set),
+    AllowIp(AllowIp),
 }
 
 impl AppCommand {
@@ -33,6 +37,7 @@ impl AppCommand {
             Self::Create(create) => create.run(),
             Self::List(list) => list.run(),
             Self::Set(set) => set.run(),
+            Self::AllowIp(allow_ip) => allow_ip.run(),
         }
     }
 }
@@ -165,6 +170,7 @@ impl Create {
             platform,
             name: name.clone(),
             bad_rows,
+            allowed: Networks::default(),
         };
         let app = match self.access_id {
             Some(access_id) => wait(store.add_app(app(access_id))).map(|()| app(access_id))?,

@@ -19,7 +19,8 @@ use report::Report;
 ///
 /// No server may run on the folder. Examined are: who may read the folder; the database, page by page; that each package
 /// has its file, whole; that no file belongs to nothing; that the cursor, the state and the sums of each push agree
-/// with its recipients, and these with the inboxes; the room on the disk.
+/// with its recipients, and these with the inboxes; that the statistics of days agree with the pushes and devices; the
+/// room on the disk.
 ///
 /// Repaired is what can be without a guess, and nothing that may still matter is thrown away: files of no package are
 /// moved into a folder doctor-removed-… of the data folder. What cannot be repaired is named, with what to do about it.
@@ -94,6 +95,7 @@ fn examine(data_dir: &Path, report: &mut Report) -> Result<(), Trouble> {
         database::examine_inboxes(&examiner, report)?;
         database::examine_pushes(&examiner, report)?;
         database::examine_early_receipts(&examiner, report)?;
+        database::examine_days(&examiner, report)?;
     }
     Ok(())
 }

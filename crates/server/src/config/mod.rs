@@ -1,11 +1,15 @@
 //! Config: every setting of the server, from the embedded default file, the user's file, the environment and the
 //! command line, later ones first. The default file is the reference: a key that is not in it does not exist.
 
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use config::{Environment, File, FileFormat};
-use pigeonloft_model::Zone;
+use pigeonloft_model::{Networks, Zone};
 use serde::Deserialize;
+
+use crate::net::ForwardedHeader;
 
 /// The default file, as `pigeonloft config` prints it.
 pub const DEFAULT: &str = include_str!("default.toml");
@@ -42,6 +46,9 @@ pub struct Http {
     pub body_idle_timeout_s: u64,
     pub json_bytes: usize,
     pub bodies_bytes: usize,
+    #[serde(deserialize_with = "parsed")]
+    pub trusted_proxies: Networks,
+    pub forwarded_header: ForwardedHeader,
 }
 
 /// `[mqtt]`
@@ -106,7 +113,7 @@ pub struct Package {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "default.toml documents every key, once")]
 pub struct Push {
-    #[serde(deserialize_with = "zone")]
+    #[serde(deserialize_with = "parsed")]
     pub utc_offset: Zone,
     pub batch_rows: usize,
     pub batches_in_flight: usize,
@@ -284,7 +291,12 @@ impl Config {
     }
 }
 
-fn zone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Zone, D::Error> {
+/// A text, read as what it stands for.
+fn parsed<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: FromStr<Err: Display>,
+    D: serde::Deserializer<'de>,
+{
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
@@ -318,6 +330,9 @@ mod tests {
         assert!(says("[package]\nuploads_at_once = 9223372036854775807").contains("package.uploads_at_once is"));
         assert!(says("[mqtt]\npacket_bytes = 0").contains("mqtt.packet_bytes is 0"));
         assert!(says("[http]\nbodies_bytes = 1").contains("http.bodies_bytes is 1"));
+        let proxies = says("[http]\ntrusted_proxies = \"10.0.0.0/8 proxy\"");
+        assert!(proxies.contains("\"proxy\" is no address and no network"), "{proxies}");
+        assert!(says("[http]\nforwarded_header = \"via\"").contains("\"via\" is neither"));
         assert!(says("[tls]\nkey = \"k\"").contains("both a certificate and a key"));
     }
 

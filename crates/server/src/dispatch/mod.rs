@@ -9,6 +9,7 @@
 //! a device a second time, under the same message id. The data folder is locked by one server, so a push needs no
 //! lease: who runs it is known.
 
+pub(crate) mod estimate;
 pub(crate) mod filter;
 mod pacer;
 pub(crate) mod plan;
@@ -16,7 +17,6 @@ pub mod progress;
 mod record;
 pub(crate) mod rows;
 mod run;
-mod source;
 mod window;
 
 use std::collections::HashMap;
@@ -47,7 +47,6 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
     let mut running = JoinSet::new();
     let mut names: HashMap<tokio::task::Id, (PushId, Size)> = HashMap::new();
     while !stop.is_cancelled() {
-        replace(&loft).await;
         // Large ones first: they have fewer places.
         for size in [Size::Large, Size::Small] {
             let not_now = loft.progress.not_now();
@@ -99,17 +98,6 @@ impl Size {
             Self::Small => 0..=batch,
             Self::Large => batch + 1..=u64::MAX,
         }
-    }
-}
-
-/// Stops pushes whose place a push takes that is due; it starts once they have ended.
-async fn replace(loft: &Loft) {
-    match loft.store.replace(unix_seconds()).await {
-        Ok(replaced) => replaced.into_iter().for_each(|push_id| {
-            tracing::info!(%push_id, "push replaced");
-            loft.push_is_stopped(push_id);
-        }),
-        Err(error) => tracing::error!(error = chain(&error), "replaced pushes could not be stopped"),
     }
 }
 

@@ -1,8 +1,9 @@
 //! HTTP connections: versions 1.1 and 2 on one socket, each bounded in time and memory, and drained when the server
 //! stops.
 //!
-//! Handlers find two extensions in a request: `ConnectInfo<SocketAddr>`, where it comes from, and `Arc<Admission>`,
-//! its connection's place among the open ones. Who takes the connection over (WebSocket) keeps the latter as long.
+//! Handlers find three extensions in a request: `ConnectInfo<SocketAddr>`, the other end of its connection; [`Client`](super::Client),
+//! whom it comes from; and `Arc<Admission>`, its connection's place among the open ones. Who takes the connection over
+//! (WebSocket) keeps the last as long.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::accept::Admission;
+use super::client::Proxies;
 use super::stall::Stall;
 use super::tls::Handshake;
 use crate::config::Config;
@@ -56,6 +58,7 @@ pub(super) struct HttpServer {
     router: Router,
     header_timeout: Duration,
     stall: Duration,
+    proxies: Proxies,
     open: TaskTracker,
     /// No more requests: those in flight end.
     closing: CancellationToken,
@@ -82,6 +85,10 @@ impl HttpServer {
             router,
             header_timeout,
             stall: Duration::from_secs(config.http.body_idle_timeout_s),
+            proxies: Proxies {
+                trusted: config.http.trusted_proxies.clone(),
+                header: config.http.forwarded_header.clone(),
+            },
             open: TaskTracker::new(),
             closing: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -128,7 +135,9 @@ impl HttpServer {
         let admission = Arc::new(admission);
         let service = service_fn(|mut request: Request<Incoming>| {
             asked.store(true, Ordering::Relaxed);
+            let client = self.proxies.client(peer.ip(), request.headers());
             request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(client);
             request.extensions_mut().insert(Arc::clone(&admission));
             self.router.clone().oneshot(request.map(Body::new))
         });

@@ -9,6 +9,7 @@
 
 mod accept;
 mod bounds;
+mod client;
 mod http;
 mod mqtt;
 mod socket;
@@ -28,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use accept::Admission;
 pub(crate) use bounds::Origin;
+pub(crate) use client::Client;
+pub use client::ForwardedHeader;
 
 use crate::config::Config;
 use crate::loft::Loft;

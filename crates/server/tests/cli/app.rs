@@ -69,6 +69,38 @@ fn an_app_is_created_and_changed_as_people_read_it() {
 }
 
 #[test]
+fn the_addresses_an_app_allows_are_a_list_that_grows_and_shrinks() {
+    let (place, data) = with_data();
+    place.app("7", "s");
+    let allow = |args: &[&str]| {
+        let command = ["app", "allow-ip", "--data-dir", &data, "--app", "7"];
+        pigeonloft(command.into_iter().chain(args.iter().copied()))
+    };
+    assert_eq!(allow(&["list"]).ok(), "");
+    assert_eq!(
+        allow(&["add", "203.0.113.7", "10.1.2.3/8,2001:db8::/32"]).ok(),
+        "app 7: calls may come from 203.0.113.7/32, 10.0.0.0/8, 2001:db8::/32\n"
+    );
+    assert_eq!(allow(&["list"]).ok(), "203.0.113.7/32\n10.0.0.0/8\n2001:db8::/32\n");
+    let hint = "hint: `pigeonloft app allow-ip --app 7 list` shows the list; nothing was changed\n";
+    assert_eq!(
+        allow(&["remove", "10.0.0.0/8", "192.0.2.0/24"]).failed(),
+        format!("error: app 7: 192.0.2.0/24 is not in the list\n{hint}")
+    );
+    let many: Vec<String> = (0..98).map(|n| format!("192.0.2.{n}")).collect();
+    let many: Vec<&str> = ["add"].into_iter().chain(many.iter().map(String::as_str)).collect();
+    assert!(allow(&many).failed().contains("there are 101 networks, give at most 100"));
+    assert_eq!(allow(&["list"]).ok().lines().count(), 3);
+    assert_eq!(
+        allow(&["remove", "203.0.113.7", "10.0.0.0/8", "2001:db8::/32"]).ok(),
+        "app 7: calls may come from everywhere\n"
+    );
+    for wrong in [vec!["add"], vec!["remove"], vec!["add", "10.0.0"], vec!["drop", "::1"]] {
+        assert_eq!(allow(&wrong).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_done_is_said_with_a_hint() {
     let (place, data) = with_data();
     assert_eq!(
@@ -121,6 +153,7 @@ fn every_command_explains_itself() {
         "app create",
         "app list",
         "app set",
+        "app allow-ip",
         "config",
         "package",
         "package check",

@@ -1,11 +1,12 @@
 //! The v3 API, topic by topic: what is asked, what is answered, and what it does to devices.
 
 mod accept_time;
-mod collapse;
+mod addresses;
 mod delivery;
+mod device_pushes;
+mod estimate;
 mod left_out;
 mod report;
-mod revoke;
 mod schedule;
 mod speed;
 mod statistics;

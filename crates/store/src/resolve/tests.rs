@@ -25,6 +25,7 @@ fn app(access_id: AccessId) -> App {
         platform: pigeonloft_model::Platform::Ios,
         name: "test".into(),
         bad_rows: BadRows::Refuse,
+        allowed: pigeonloft_model::Networks::default(),
     }
 }
 

@@ -9,7 +9,6 @@ mod import;
 mod log;
 mod outcomes;
 mod packages;
-mod revocations;
 mod schema;
 mod stops;
 mod sums;

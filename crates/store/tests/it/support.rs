@@ -7,8 +7,7 @@ use pigeonloft_model::{
     AccessId, AudienceKind, Day, DayFormat, Days, DeviceId, MessageType, Outcome, Platform, PushId, Token, UploadId,
 };
 use pigeonloft_store::{
-    App, BadRows, Batch, Counts, Cursor, LeftOut, NewDevice, NewPackage, NewPush, NewRevocation, Recipient, Registered,
-    Store,
+    App, BadRows, Batch, Counts, Cursor, LeftOut, NewDevice, NewPackage, NewPush, Recipient, Registered, Store,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -63,12 +62,6 @@ impl Loft {
     pub(crate) async fn push(&self, rows: u64, expire_at: i64) -> PushId {
         let new = new_push(APP, rows, expire_at);
         self.store.add_pushes(vec![new], |id, _| format!("payload of {id}")).await.unwrap().unwrap()[0]
-    }
-
-    /// Revokes a push of the app. Answers whether there is one.
-    pub(crate) async fn revoke(&self, push_id: PushId) -> bool {
-        let new = NewRevocation { request: "{}".into(), start_at: 0, expire_at: FAR_AHEAD };
-        self.store.revoke_push(APP, push_id, new, |id| format!("payload of {id}")).await.unwrap()
     }
 
     /// Records a batch whose every row names the device beside it.
@@ -127,6 +120,7 @@ pub(crate) fn app(access_id: AccessId) -> App {
         platform: Platform::Android,
         name: "test".into(),
         bad_rows: BadRows::Refuse,
+        allowed: pigeonloft_model::Networks::default(),
     }
 }
 
@@ -150,7 +144,6 @@ pub(crate) fn new_push(access_id: AccessId, audience_rows: u64, expire_at: i64) 
         audience: AudienceKind::TokenList,
         plan_id: None,
         group_id: None,
-        line: None,
         start_at: 0,
         day: Day(0),
         expire_at,

@@ -3,12 +3,12 @@
 //! A program registers with its app's AccessKey and is given token and password; from then on the device speaks for
 //! itself alone. A token that was imported has no password yet: the first to register it claims it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pigeonloft_channels::xg::{PUSH_TOPIC, RECEIPT_TOPIC};
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use super::{Members, Problem, whole};
 use crate::auth;
 use crate::loft::Loft;
+use crate::net::Client;
 use crate::registrations::Leave;
 
 /// Longest token of a vendor's channel, in bytes: that of a browser is a whole subscription.
@@ -29,11 +30,11 @@ const CHANNEL_TOKEN_BYTES: usize = 4096;
 /// `POST /v1/devices`
 pub(super) async fn register(
     State(loft): State<Arc<Loft>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let ((app, leave), body) = whole(&loft, registrant(&loft, &headers, peer.ip()).await, body).await?;
+    let ((app, leave), body) = whole(&loft, registrant(&loft, &headers, client.0).await, body).await?;
     let given = Members::of(&body)?;
     let token = given.text("token")?.map_or_else(random::<18>, |text| Ok(text.trim().to_owned()))?;
     let token: Token = token.parse().map_err(|error| Problem::member("token", error))?;

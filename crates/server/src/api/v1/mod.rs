@@ -3,7 +3,9 @@
 //! REST in the usual way: the method says what to do, the status what became of it, and an error is a problem+json
 //! (RFC 9457) whose `detail` names the thing and the remedy. All times are unix seconds. Unknown members are ignored.
 
+mod device_pushes;
 mod devices;
+mod estimate;
 mod packages;
 mod pushes;
 mod report;
@@ -13,7 +15,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post, put};
 use pigeonloft_model::Fault;
@@ -29,12 +32,14 @@ pub(super) fn router() -> Router<Arc<Loft>> {
         .route("/v1/packages", get(packages::list))
         .route("/v1/packages/{id}", get(packages::one).delete(packages::remove))
         .route("/v1/packages/{id}/rejected.csv", get(packages::rejected))
+        .route("/v1/packages/{id}/estimate", post(estimate::estimate))
         .route("/v1/pushes/{id}", get(pushes::one))
         .route("/v1/pushes/{id}/recipients.csv", get(report::as_csv))
         .route("/v1/pushes/{id}/recipients.parquet", get(report::as_parquet))
         .route("/v1/devices", post(devices::register))
         .route("/v1/devices/{token}", patch(devices::change).delete(devices::remove))
         .route("/v1/devices/{token}/accounts", put(devices::set_accounts))
+        .route("/v1/devices/{token}/pushes", get(device_pushes::list))
 }
 
 /// Why a call is refused.
@@ -91,8 +96,8 @@ impl IntoResponse for Problem {
 }
 
 /// The app that calls, by the credentials of the server API. The call has no body: a signature is over none.
-async fn app(loft: &Loft, headers: &HeaderMap) -> Result<Arc<App>, Problem> {
-    Ok(auth::caller(loft, headers).await?.verify()?)
+async fn app(loft: &Loft, head: &Parts) -> Result<Arc<App>, Problem> {
+    Ok(auth::caller(loft, head).await?.verify()?)
 }
 
 /// The body of a call whose head is judged: held for a caller that is known. That of one who is refused is read and

@@ -8,7 +8,8 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
@@ -40,10 +41,10 @@ pub(super) struct Page {
 /// `GET /v1/packages`: a page of the app's packages, latest first; `next` is the `before` of the page after it.
 pub(super) async fn list(
     State(loft): State<Arc<Loft>>,
-    headers: HeaderMap,
+    head: Parts,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let app = app(&loft, &headers).await?;
+    let app = app(&loft, &head).await?;
     let Query(page) = page.map_err(|error| Problem::Status(StatusCode::BAD_REQUEST, error.body_text()))?;
     let limit = page.limit.unwrap_or(PAGE);
     if !(1..=PAGE_MAX).contains(&limit) {
@@ -60,9 +61,9 @@ pub(super) async fn list(
 pub(super) async fn one(
     State(loft): State<Arc<Loft>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    head: Parts,
 ) -> Result<Response, Problem> {
-    let app = app(&loft, &headers).await?;
+    let app = app(&loft, &head).await?;
     let package = find(&loft, &app, &id).await?;
     Ok(Json(shown(&loft, &package)).into_response())
 }
@@ -71,9 +72,9 @@ pub(super) async fn one(
 pub(super) async fn remove(
     State(loft): State<Arc<Loft>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    head: Parts,
 ) -> Result<StatusCode, Problem> {
-    let app = app(&loft, &headers).await?;
+    let app = app(&loft, &head).await?;
     let upload_id = id.parse().map_err(|_| unknown(&id))?;
     match loft.store.remove_package(app.access_id, upload_id).await? {
         Removed::Unknown => return Err(unknown(&id)),
@@ -97,9 +98,9 @@ pub(super) async fn remove(
 pub(super) async fn rejected(
     State(loft): State<Arc<Loft>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    head: Parts,
 ) -> Result<Response, Problem> {
-    let app = app(&loft, &headers).await?;
+    let app = app(&loft, &head).await?;
     let package = find(&loft, &app, &id).await?;
     let file = PackageFolder::of(&loft.config).file(&package.details.stored_as);
     let opened = spawn_blocking(move || {
@@ -139,7 +140,8 @@ fn streamed(file: File) -> Body {
     }))
 }
 
-async fn find(loft: &Loft, app: &App, id: &str) -> Result<Package, Problem> {
+/// The app's package of this id.
+pub(super) async fn find(loft: &Loft, app: &App, id: &str) -> Result<Package, Problem> {
     let upload_id = id.parse().map_err(|_| unknown(id))?;
     loft.store.package(app.access_id, upload_id).await?.ok_or_else(|| unknown(id))
 }

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use pigeonloft_model::PushState;
-use pigeonloft_store::{Counts, Push};
+use pigeonloft_store::Push;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -20,41 +19,14 @@ use crate::loft::Loft;
 pub(super) async fn one(
     State(loft): State<Arc<Loft>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    head: Parts,
 ) -> Result<Response, Problem> {
-    let app = app(&loft, &headers).await?;
+    let app = app(&loft, &head).await?;
     let unknown = || Problem::not_found(format!("this app has no push {id}: give the push_id that the push answered"));
     let push_id = id.parse().map_err(|_| unknown())?;
     let push = loft.store.push(app.access_id, push_id).await?.ok_or_else(unknown)?;
     let under_way = loft.progress.pace(push_id).filter(|_| push.finished_at.is_none());
-    let mut shown = shown(&push, under_way, unix_millis());
-    if push.state == PushState::Revoked {
-        shown["revocation"] = json!(loft.store.revocation(push_id).await?.map(|by| revocation(&by)));
-    }
-    Ok(Json(shown).into_response())
-}
-
-/// How far a push is taken back.
-fn revocation(by: &Push) -> Value {
-    json!({
-        "push_id": by.push_id.to_string(),
-        "targets": by.counts.targets,
-        "outcomes": outcomes(&by.counts),
-        "finished_at": by.finished_at.map(|ms| ms / 1000),
-        "expire_at": by.expire_at,
-    })
-}
-
-fn outcomes(counts: &Counts) -> Value {
-    json!({
-        "waiting": counts.waiting,
-        "arrived": counts.arrived,
-        "expired": counts.expired,
-        "not_kept": counts.not_kept,
-        "no_channel": counts.no_channel,
-        "gone": counts.gone,
-        "stopped": counts.stopped,
-    })
+    Ok(Json(shown(&push, under_way, unix_millis())).into_response())
 }
 
 /// `under_way`: how it gets on, if it runs or is to run again.
@@ -76,7 +48,15 @@ fn shown(push: &Push, under_way: Option<progress::Pace>, now_ms: i64) -> Value {
         "excluded": counts.left_out.excluded,
         "sampled_out": counts.left_out.sampled_out,
         "targets": counts.targets,
-        "outcomes": outcomes(counts),
+        "outcomes": {
+            "waiting": counts.waiting,
+            "arrived": counts.arrived,
+            "expired": counts.expired,
+            "not_kept": counts.not_kept,
+            "no_channel": counts.no_channel,
+            "gone": counts.gone,
+            "stopped": counts.stopped,
+        },
         "sent": counts.sent,
         "receipts": { "shown": counts.shown, "clicked": counts.clicked, "cleared": counts.cleared },
         "created_at": push.created_at / 1000,
@@ -85,7 +65,6 @@ fn shown(push: &Push, under_way: Option<progress::Pace>, now_ms: i64) -> Value {
         "finished_at": push.finished_at.map(|ms| ms / 1000),
         "stopped_at": push.stopped_at.map(|ms| ms / 1000),
         "expire_at": push.expire_at,
-        "revocation": null,
         "failure": push.failure,
         "trouble": trouble.map(|trouble| json!({
             "error": trouble.error,
@@ -149,7 +128,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use pigeonloft_model::{AccessId, PushId};
+    use pigeonloft_model::{AccessId, PushId, PushState};
+    use pigeonloft_store::Counts;
 
     use super::*;
 
@@ -167,7 +147,6 @@ mod tests {
             started_at,
             finished_at,
             stopped_at: None,
-            line: None,
             failure: None,
             counts: Counts { audience_rows: rows, rows_done: done, ..Counts::default() },
         }

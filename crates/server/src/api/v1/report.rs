@@ -9,7 +9,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
@@ -40,10 +41,10 @@ pub(super) struct Asked {
 pub(super) async fn as_csv(
     State(loft): State<Arc<Loft>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    head: Parts,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let app = app(&loft, &headers).await?;
+    let app = app(&loft, &head).await?;
     let Query(asked) = asked.map_err(|error| Problem::Status(StatusCode::BAD_REQUEST, error.body_text()))?;
     let text = match asked.text.as_deref() {
         None | Some("safe") => csv::Text::Safe,
@@ -58,10 +59,10 @@ pub(super) async fn as_csv(
 pub(super) async fn as_parquet(
     State(loft): State<Arc<Loft>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    head: Parts,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let app = app(&loft, &headers).await?;
+    let app = app(&loft, &head).await?;
     let Query(asked) = asked.map_err(|error| Problem::Status(StatusCode::BAD_REQUEST, error.body_text()))?;
     let lines = lines(&loft, &app, &id, asked.outcome.as_deref()).await?;
     let writer = parquet::Writer::new().map_err(|error| {

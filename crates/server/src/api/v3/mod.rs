@@ -7,7 +7,7 @@
 mod accounts;
 mod cancel;
 mod plans;
-mod push;
+pub(super) mod push;
 mod statistics;
 mod stops;
 mod upload;
@@ -19,16 +19,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
-use pigeonloft_model::{Fault, Push, PushId, RetCode};
-use pigeonloft_store::{App, Push as StoredPush};
+use pigeonloft_model::{Fault, PushId, RetCode};
+use pigeonloft_store::App;
 
 use super::answer::{self, Answer, Style};
 use super::body;
 use crate::auth;
-use crate::chain::chain;
 use crate::loft::Loft;
 
 pub(super) fn router() -> Router<Arc<Loft>> {
@@ -37,7 +36,6 @@ pub(super) fn router() -> Router<Arc<Loft>> {
         .route("/v3/push/app", call(Style::Snake, push::push))
         .route("/v3/push/cancel_timing_task", call(Style::Snake, cancel::cancel))
         .route("/v3/push/stop_push_msg", call(Style::Snake, stops::stop))
-        .route("/v3/push/revoke_push_msg", call(Style::Snake, stops::revoke))
         .route("/v3/device/account/batchoperate", call(Style::Snake, accounts::operate))
         .route("/v3/device/account/query", call(Style::Camel, accounts::query))
         .route("/v3/push/plan/add_plan_push", call(Style::Camel, plans::add_plan_push))
@@ -52,7 +50,7 @@ where
 {
     post(move |State(loft): State<Arc<Loft>>, request: Request| async move {
         let (head, body) = request.into_parts();
-        let result = match authenticated_body(&loft, &head.headers, body).await {
+        let result = match authenticated_body(&loft, &head, body).await {
             Ok((app, body)) => handler(Arc::clone(&loft), app, body.clone()).await,
             Err(fault) => Err(fault),
         };
@@ -65,22 +63,14 @@ fn no_push(push_id: PushId) -> Fault {
     Fault::new(RetCode::NoSuchPush, text)
 }
 
-/// What a stored push was to send and to whom.
-fn request_of(stored: &StoredPush) -> Result<Push, Fault> {
-    Push::from_stored(&stored.request).map_err(|error| {
-        tracing::error!(push_id = %stored.push_id, error = chain(&error), "a stored push cannot be read");
-        Fault::new(RetCode::Internal, format!("the record of push {} is damaged", stored.push_id))
-    })
-}
-
 async fn authenticated_body<'a>(
     loft: &'a Loft,
-    headers: &HeaderMap,
+    head: &Parts,
     body: Body,
 ) -> Result<(Arc<App>, body::Whole<'a>), Fault> {
     let limit = loft.config.http.json_bytes;
     let idle = Duration::from_secs(loft.config.http.body_idle_timeout_s);
-    let mut caller = match auth::caller(loft, headers).await {
+    let mut caller = match auth::caller(loft, head).await {
         Ok(caller) => caller,
         Err(fault) => {
             // Read, not held: so that the answer is what the caller gets.

@@ -10,7 +10,6 @@ use pigeonloft_model::{
 use pigeonloft_store::{App, NewPush, Package};
 use serde_json::json;
 
-use super::request_of;
 use crate::api::answer::Answer;
 use crate::auth::internal;
 use crate::clock::unix_seconds;
@@ -20,7 +19,7 @@ pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<
     let now = unix_seconds();
     let mut push = Push::parse(&body, app.platform, now, loft.config.push.utc_offset)?;
     let taken = take(&loft, &app, &mut push, now).await;
-    let Push { seq, environment, occurrences, collapse_id, .. } = push;
+    let Push { seq, environment, occurrences, .. } = push;
     Ok(match taken {
         Ok((push_ids, unknown)) => {
             let mut members = json!({
@@ -30,9 +29,6 @@ pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<
                 "result": "",
                 "invalid_targe_list": unknown,
             });
-            if let Some(first) = collapse_id {
-                members["collapse_id"] = json!(first.0);
-            }
             if let Some(Occurrences { skipped, .. }) = occurrences {
                 members["push_id"] = json!(push_ids);
                 members["skipped_days"] = json!(skipped);
@@ -47,7 +43,6 @@ pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<
 /// occurrences, and the tokens left out of it.
 async fn take(loft: &Loft, app: &App, push: &mut Push, now: i64) -> Result<(Vec<String>, Vec<String>), Fault> {
     let unknown = leave_unknown_tokens_out(loft, app, push).await?;
-    push.collapse_id = first_of_line(loft, app, push.collapse_id).await?;
     let audience_rows = check_audience(loft, app, push).await?;
     if let Some(exclude) = push.exclude {
         check_excluded(loft, app, exclude).await?;
@@ -84,7 +79,6 @@ async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, audience_rows: u6
         audience: push.audience.kind(),
         plan_id: push.plan_id.clone(),
         group_id: push.group_id.clone(),
-        line: push.collapse_id,
         start_at,
         day: Day::of(start_at, loft.config.push.utc_offset),
         expire_at: push.expire.deadline(start_at),
@@ -108,22 +102,6 @@ async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, audience_rows: u6
     let push_ids = loft.store.add_pushes(new, template).await.map_err(|error| internal(&error))?;
     loft.due.notify_one();
     push_ids.ok_or_else(|| no_package(push.audience.package()))
-}
-
-/// The first of the line of pushes that the one with this `collapse_id` is in.
-async fn first_of_line(loft: &Loft, app: &App, earlier: Option<PushId>) -> Result<Option<PushId>, Fault> {
-    let Some(earlier) = earlier else { return Ok(None) };
-    let found = loft.store.push(app.access_id, earlier).await.map_err(|error| internal(&error))?;
-    let found = found.ok_or_else(|| {
-        let text = format!("this app has no push {earlier}: give the collapseID of an earlier one as collapse_id");
-        Fault::new(RetCode::NoSuchPush, text)
-    })?;
-    let kind = request_of(&found)?.audience.kind();
-    if !kind.is_bulk() {
-        let remedy = format!("push {earlier} is to {kind}: only one to all, by tag or to a package can be replaced");
-        return Err(Fault::invalid("collapse_id", remedy));
-    }
-    Ok(Some(found.line.unwrap_or(earlier)))
 }
 
 /// Tokens no device has: refused, or with `ignore_invalid_token` left out and answered.
@@ -160,7 +138,7 @@ async fn leave_unknown_tokens_out(loft: &Loft, app: &App, push: &mut Push) -> Re
 }
 
 /// Whether the audience can be pushed to, and how many rows it has.
-async fn check_audience(loft: &Loft, app: &App, push: &Push) -> Result<u64, Fault> {
+pub(in crate::api) async fn check_audience(loft: &Loft, app: &App, push: &Push) -> Result<u64, Fault> {
     match &push.audience {
         Audience::Account(_) | Audience::AccountList(_) => {
             let accounts = push.audience.accounts();
@@ -203,11 +181,12 @@ async fn check_audience(loft: &Loft, app: &App, push: &Push) -> Result<u64, Faul
     }
 }
 
-/// Whether a package can be excluded as what it is said to be.
-async fn check_excluded(loft: &Loft, app: &App, exclude: Exclude) -> Result<(), Fault> {
-    let package = package(loft, app, exclude.upload_id).await?.details;
-    match package.first_not_token.filter(|_| exclude.kind == PackageKind::Tokens) {
-        None => Ok(()),
+/// The package that is excluded, if it can be as what it is said to be.
+pub(in crate::api) async fn check_excluded(loft: &Loft, app: &App, exclude: Exclude) -> Result<Package, Fault> {
+    let found = package(loft, app, exclude.upload_id).await?;
+    let package = &found.details;
+    match package.first_not_token.as_ref().filter(|_| exclude.kind == PackageKind::Tokens) {
+        None => Ok(found),
         Some(first) => Err(Fault::invalid(
             "exclude_upload_id",
             format!(

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use pigeonloft_model::{Fault, RetCode, UploadId};
@@ -44,7 +45,7 @@ const TURN: Duration = Duration::from_secs(60);
 pub(super) async fn upload(State(loft): State<Arc<Loft>>, request: Request) -> Response {
     let begun = Instant::now();
     let (head, mut body) = request.into_parts();
-    let (result, unsent) = match admit(&loft, &head.headers).await {
+    let (result, unsent) = match admit(&loft, &head).await {
         Ok(admitted) => (receive(&loft, admitted, &mut body).await, false),
         Err(unkept) => (Err(unkept), waits_for_continue(&head.headers)),
     };
@@ -79,8 +80,9 @@ struct Admitted {
     turn: Turn,
 }
 
-async fn admit(loft: &Loft, headers: &HeaderMap) -> Result<Admitted, Unkept> {
-    let caller = auth::caller(loft, headers).await?;
+async fn admit(loft: &Loft, head: &Parts) -> Result<Admitted, Unkept> {
+    let caller = auth::caller(loft, head).await?;
+    let headers = &head.headers;
     let content_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let form = Reader::new(content_type).map_err(|error| form::unreadable(&error))?;
     let limit = loft.config.package.file_bytes + FORM_BYTES;

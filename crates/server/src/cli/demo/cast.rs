@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use pigeonloft_model::{Platform, Token};
+use pigeonloft_model::{Networks, Platform, Token};
 use pigeonloft_store::{AccountKey, App, BadRows, Import, ImportRow, Store};
 
 use crate::cli::app::add_with_free_id;
@@ -95,6 +95,7 @@ async fn create_app(store: &Store) -> Result<App, Failure> {
         platform: Platform::Android,
         name: APP_NAME.to_owned(),
         bad_rows: BadRows::Refuse,
+        allowed: Networks::default(),
     };
     add_with_free_id(store, Platform::Android, app).await
 }
@@ -152,6 +153,7 @@ mod tests {
             platform: Platform::Android,
             name: APP_NAME.into(),
             bad_rows: BadRows::Refuse,
+            allowed: Networks::default(),
         }
     }
 

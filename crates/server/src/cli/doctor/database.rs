@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use pigeonloft_model::PushId;
 use pigeonloft_store::doctor::{
-    Dangling, Doctor as Examiner, Integrity, PushTrouble, Schema, StrayInbox, StrayReceipts,
+    Dangling, Doctor as Examiner, Integrity, PushTrouble, Schema, StrayInbox, StrayReceipts, WrongDays,
 };
 
 use super::Trouble;
@@ -14,6 +14,7 @@ use crate::cli::failure::Failure;
 const DATABASE: &str = "database";
 const PUSHES: &str = "pushes";
 const INBOXES: &str = "inboxes";
+const STATISTICS: &str = "statistics";
 
 /// Pushes between two looks at the clock.
 const SHOW_EVERY: u64 = 1000;
@@ -113,6 +114,23 @@ pub(super) fn examine_early_receipts(examiner: &Examiner, report: &mut Report) -
         if count > 0 {
             let what = format_args!("receipts kept for the next batches of pushes that {of}: {count}");
             report.repaired(PUSHES, what, "they were deleted")?;
+        }
+    }
+    Ok(())
+}
+
+/// Compares what is counted by day with the pushes and devices.
+pub(super) fn examine_days(examiner: &Examiner, report: &mut Report) -> Result<(), Trouble> {
+    report.looks_at("what is counted by day");
+    let WrongDays { sums, pushes, devices } = examiner.days()?;
+    let again = "they were counted again";
+    for (count, what, did) in [
+        (sums, "days of an app, a plan or a group with sums that their pushes do not come to", again),
+        (pushes, "days with a number of pushes that is not theirs", again),
+        (devices, "apps with more or fewer devices than their days say", "the last day of each makes up for it"),
+    ] {
+        if count > 0 {
+            report.repaired(STATISTICS, format_args!("{what}: {count}"), did)?;
         }
     }
     Ok(())

@@ -35,6 +35,31 @@ fn sums_that_recipients_do_not_come_to_are_counted_again() {
 }
 
 #[test]
+fn what_is_counted_by_day_is_counted_again_where_it_is_wrong() {
+    let sums = "days of an app, a plan or a group with sums that their pushes do not come to: ";
+    for (wrong, says) in [
+        ("UPDATE push_day SET arrived = 40", &[&*format!("{sums}1")][..]),
+        ("DELETE FROM push_day", &[&format!("{sums}1")]),
+        (
+            "INSERT INTO push_day SELECT access_id, 'pspring', push_id, 0, 1, 1, 1, 0, 0, 0 FROM push",
+            &[&format!("{sums}2")],
+        ),
+        ("DELETE FROM push_count", &["days with a number of pushes that is not theirs: "]),
+        ("DELETE FROM device_day", &["apps with more or fewer devices than their days say: 1"]),
+        ("UPDATE device_day SET devices = 9", &["the last day of each makes up for it"]),
+    ] {
+        let folder = Folder::copy();
+        folder.sql(wrong);
+        folder.repaired(says);
+        let connection = Connection::open(folder.database()).unwrap();
+        let ask = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(ask("SELECT sum(targets) * 10 + sum(arrived) FROM push_day"), 64, "{wrong}");
+        assert_eq!(ask("SELECT sum(pushes) FROM push_count"), 2, "{wrong}");
+        assert_eq!(ask("SELECT sum(devices) FROM device_day"), 6, "{wrong}");
+    }
+}
+
+#[test]
 fn sums_whose_recipients_are_forgotten_stay() {
     let folder = Folder::copy();
     folder.sql(
@@ -65,6 +90,7 @@ fn inboxes_and_recipients_that_disagree_are_brought_together() {
                 "rows of the table account that name a missing account_of_device: 2",
                 "push 1 waits for devices that are not there: 2",
                 "messages for devices that are not there: 2",
+                "apps with more or fewer devices than their days say: 1",
             ],
         ),
         (
@@ -73,7 +99,12 @@ fn inboxes_and_recipients_that_disagree_are_brought_together() {
         ),
         (
             "DELETE FROM push WHERE push_id = 1",
-            &["push 1 is not there, and has recipients: 6", "messages of pushes that are not there: 2"],
+            &[
+                "push 1 is not there, and has recipients: 6",
+                "messages of pushes that are not there: 2",
+                "days of an app, a plan or a group with sums that their pushes do not come to: 1",
+                "days with a number of pushes that is not theirs: 1",
+            ],
         ),
     ] {
         let folder = Folder::copy();

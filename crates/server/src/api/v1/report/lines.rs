@@ -62,7 +62,7 @@ impl Line {
             token: line.token.map(|token| token.to_string()),
             account_type: line.account.is_some().then_some(account_type),
             account: line.account,
-            channel: (of.outcome != Outcome::NoChannel).then_some(Channel::Xg.as_str()),
+            channel: channel(of.outcome),
             outcome: of.outcome.as_str(),
             reason: reason(of.outcome),
             sent_at: of.sent_at,
@@ -97,8 +97,13 @@ impl Line {
     }
 }
 
+/// The channel that a message with this outcome took or waits for.
+pub(in crate::api::v1) fn channel(outcome: Outcome) -> Option<&'static str> {
+    (outcome != Outcome::NoChannel).then_some(Channel::Xg.as_str())
+}
+
 /// What an outcome means, in words; empty where there is nothing to explain.
-pub(super) const fn reason(outcome: Outcome) -> &'static str {
+pub(in crate::api::v1) const fn reason(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Waiting => "it waits in the inbox until the device comes online",
         Outcome::Sent => "handed to the device, which has not acknowledged it",
