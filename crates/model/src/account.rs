@@ -3,6 +3,8 @@
 
 mod wire;
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Token;
@@ -21,6 +23,9 @@ pub struct AccountType(u32);
 pub struct NotAnAccountType(pub u32);
 
 impl AccountType {
+    /// The numbers there are: the default and the custom ones, and the named ones.
+    pub const RANGES: [RangeInclusive<u32>; 2] = [0..=16, 991..=1015];
+
     /// The number on the wire and in the database.
     #[must_use]
     pub const fn code(self) -> u32 {
@@ -32,9 +37,10 @@ impl TryFrom<u32> for AccountType {
     type Error = NotAnAccountType;
 
     fn try_from(code: u32) -> Result<Self, NotAnAccountType> {
-        match code {
-            0..=16 | 991..=1015 => Ok(Self(code)),
-            other => Err(NotAnAccountType(other)),
+        if Self::RANGES.iter().any(|range| range.contains(&code)) {
+            Ok(Self(code))
+        } else {
+            Err(NotAnAccountType(code))
         }
     }
 }

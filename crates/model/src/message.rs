@@ -3,6 +3,8 @@
 
 pub(crate) mod wire;
 
+pub use wire::{Kind, Table};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

@@ -115,6 +115,8 @@ pub struct Push {
 impl Push {
     /// Slowest `push_speed`, as documented.
     pub const SPEED_MIN: u32 = 1_000;
+    /// Characters of a `seq` that is echoed; not documented, our choice.
+    pub const SEQ_MAX: usize = 256;
     /// Fastest `push_speed`, as documented.
     pub const SPEED_MAX: u32 = 50_000;
     /// Characters of a `plan_id`; not documented, our choice.

@@ -12,8 +12,9 @@ use crate::app::Platform;
 use crate::loose::{self, Members};
 use crate::ret::{Fault, excerpt};
 
-/// What a member is.
-enum Kind {
+/// What a member of a message is.
+#[derive(Debug)]
+pub enum Kind {
     /// A text.
     Text,
     /// A whole number, zero included.
@@ -30,12 +31,21 @@ enum Kind {
     JsonText,
 }
 
-type Table = &'static [(&'static str, Kind)];
+/// The members of an object that are known, each with what it is.
+pub type Table = &'static [(&'static str, Kind)];
 
 const ANY: Kind = Kind::Number(i32::MIN as i64, i32::MAX as i64);
 const NONZERO: Kind = Kind::Nonzero(i32::MIN as i64, i32::MAX as i64);
 
-/// Members of `message` besides those that are fields of [`Message`].
+impl Message {
+    /// Members of `message` besides those that are fields of [`Message`].
+    pub const COMMON: Table = COMMON;
+    /// Members of the `android` object.
+    pub const ANDROID: Table = ANDROID;
+    /// Members of the `ios` object.
+    pub const IOS: Table = IOS;
+}
+
 const COMMON: Table = &[
     ("thread_id", Kind::Text),
     ("thread_sumtext", Kind::Text),

@@ -20,9 +20,6 @@ use crate::outcome::Channel;
 use crate::ret::Fault;
 use crate::schedule::{self, Zone};
 
-/// Characters of a `seq` that is echoed; not documented, our choice.
-const SEQ_MAX: usize = 256;
-
 impl Push {
     /// Reads and checks a call of `POST /v3/push/app` for an app on `platform`, at `now` (unix seconds); its
     /// `send_time` and `loop_param` are meant in `zone`.
@@ -163,7 +160,7 @@ fn environment(given: &Members<'_>, platform: Platform) -> Result<Environment, F
 fn is_echoed(seq: &Value) -> bool {
     match seq {
         Value::Number(_) => true,
-        Value::String(text) => !text.is_empty() && text.chars().nth(SEQ_MAX).is_none(),
+        Value::String(text) => !text.is_empty() && text.chars().nth(Push::SEQ_MAX).is_none(),
         _ => false,
     }
 }

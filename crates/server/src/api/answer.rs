@@ -15,6 +15,16 @@ pub enum Style {
     Snake,
 }
 
+impl Style {
+    /// The names of the code and of the text.
+    pub(super) const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Camel => ("retCode", "errMsg"),
+            Self::Snake => ("ret_code", "err_msg"),
+        }
+    }
+}
+
 /// What a v3 call answers: members beside code and text, and a code other than 0 where a batch failed in part.
 #[derive(Debug, Default)]
 pub struct Answer {
@@ -54,10 +64,7 @@ pub fn v3(style: Style, result: Result<Answer, Fault>) -> Response {
         // The text quotes what was sent, rows of accounts included: it is for who asks for it.
         tracing::debug!(code, text, "call refused");
     }
-    let (code_name, text_name) = match style {
-        Style::Camel => ("retCode", "errMsg"),
-        Style::Snake => ("ret_code", "err_msg"),
-    };
+    let (code_name, text_name) = style.names();
     let mut body = json!({ code_name: code, text_name: text });
     if let Some(body) = body.as_object_mut() {
         body.extend(members);

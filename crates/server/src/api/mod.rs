@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod body;
+mod openapi;
 mod operations;
 pub mod v1;
 pub mod v3;
@@ -12,21 +13,20 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 
+use self::openapi::get;
 use crate::loft::Loft;
 
-/// Every route of the HTTP port.
+/// Every route of the HTTP port, and its description.
 pub fn router(loft: Arc<Loft>) -> Router {
-    let api = Router::new().merge(v3::router()).merge(v1::router());
-    let api = api.route_layer(middleware::from_fn_with_state(loft.clone(), refuse_while_draining));
-    Router::new()
-        .merge(api)
-        .merge(operations::router())
-        .route("/mqtt", get(websocket::upgrade))
+    let api = v3::routes().merge(v1::routes());
+    let api = api.layer(middleware::from_fn_with_state(loft.clone(), refuse_while_draining));
+    api.merge(operations::routes())
+        .route("/mqtt", get(websocket::upgrade, websocket::described()))
+        .published()
         .layer(middleware::from_fn_with_state(loft.clone(), operations::measure))
         .with_state(loft)
 }
@@ -34,8 +34,8 @@ pub fn router(loft: Arc<Loft>) -> Router {
 /// A server that shuts down takes no new calls: 503, which published clients take for a failed transport and repeat.
 async fn refuse_while_draining(State(loft): State<Arc<Loft>>, request: Request, next: Next) -> Response {
     if loft.is_draining() {
-        return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "5")], "the server is shutting down\n")
-            .into_response();
+        let refused = answer::problem_with(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down");
+        return ([(header::RETRY_AFTER, "5")], refused).into_response();
     }
     next.run(request).await
 }

@@ -6,18 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Json;
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use pigeonloft_model::RetCode;
 use rustix::fs::{Access, access};
 use serde_json::json;
 use tokio::time::timeout;
 use tracing::Instrument;
 
+use super::openapi::{Caller, Operation, Routes, get, schema};
 use crate::clock::unix_seconds;
 use crate::folder::Disk;
 use crate::loft::Loft;
@@ -34,8 +34,32 @@ const LEAST_FREE_BYTES: u64 = 64 << 20;
 /// What a request that matches no route is counted under.
 const NO_ROUTE: &str = "none";
 
-pub(super) fn router() -> Router<Arc<Loft>> {
-    Router::new().route("/metrics", get(metrics)).route("/healthz", get(healthz)).route("/readyz", get(readyz))
+pub(super) fn routes() -> Routes {
+    let asked = |id, summary| Operation::new("operation", id, Caller::Anybody, summary);
+    let text = json!({ "type": "string" });
+    let ready = schema::answered("Ready", [("ready", schema::switch("true"))]);
+    let reasons = schema::list(schema::text(""), "why not, in words");
+    let not_ready = schema::answered("NotReady", [("ready", schema::switch("false")), ("reasons", reasons)]);
+    Routes::default()
+        .route(
+            "/metrics",
+            get(metrics, asked("metrics", "Figures for Prometheus").answers(200, "OpenMetrics", CONTENT_TYPE, &text)),
+        )
+        .route(
+            "/healthz",
+            get(healthz, asked("healthz", "Whether the process lives").answers(200, "It does", "text/plain", &text)),
+        )
+        .route(
+            "/readyz",
+            get(
+                readyz,
+                asked("readyz", "Whether calls and devices should be sent here").json(200, "They should", &ready).json(
+                    503,
+                    "They should not",
+                    &not_ready,
+                ),
+            ),
+        )
 }
 
 async fn metrics(State(loft): State<Arc<Loft>>) -> Response {

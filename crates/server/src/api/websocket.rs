@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::Extension;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
@@ -17,6 +18,7 @@ use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::answer;
+use super::openapi::{Caller, Operation};
 use crate::loft::Loft;
 use crate::net::Admission;
 
@@ -36,16 +38,31 @@ const PACKETS_PER_FRAME: usize = 4;
 /// Largest frame written by the library itself, an answered ping: header and 125 bytes. (RFC 6455, 5.5)
 const CONTROL_BYTES: usize = 127;
 
+/// `GET /mqtt`
+pub(super) fn described() -> Operation {
+    Operation::new("v1 devices", "mqtt", Caller::Anybody, "MQTT over WebSocket, subprotocol `mqtt`")
+        .says("A device authenticates in its CONNECT: client id its token, user name the AccessId, password its own.")
+        .empty(101, "A WebSocket from here on")
+        .problems(&[400, 426, 503])
+}
+
 /// Turns the connection into one of a device.
 pub(super) async fn upgrade(
     State(loft): State<Arc<Loft>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     Extension(admission): Extension<Arc<Admission>>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     if loft.is_draining() {
         return answer::problem_with(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down");
     }
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(refused) => {
+            let remedy = format!("{}: this is MQTT over WebSocket", refused.body_text());
+            return answer::problem_with(refused.status(), &remedy);
+        }
+    };
     let hub = Arc::clone(&loft.hub);
     accept(upgrade, loft.config.mqtt.packet_bytes, move |stream| {
         // A task of its own: what the upgrade needed is not part of every connection's memory.

@@ -6,6 +6,7 @@ mod delivery;
 mod device_pushes;
 mod estimate;
 mod left_out;
+mod openapi;
 mod report;
 mod schedule;
 mod speed;

@@ -16,7 +16,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use self::why::{Because, Case, Why};
+pub(super) use self::why::Because;
+use self::why::{Case, Why};
 use super::report::lines::{channel, reason};
 use super::{Problem, app};
 use crate::chain::chain;
@@ -24,8 +25,8 @@ use crate::loft::Loft;
 use crate::packages::PackageFolder;
 
 /// Pushes on a page, where the call does not say, and at most.
-const PAGE: usize = 100;
-const PAGE_MAX: usize = 1000;
+pub(super) const PAGE: usize = 100;
+pub(super) const PAGE_MAX: usize = 1000;
 
 /// What a call says beside the device.
 #[derive(Debug, Deserialize)]

@@ -25,7 +25,7 @@ use crate::net::Client;
 use crate::registrations::Leave;
 
 /// Longest token of a vendor's channel, in bytes: that of a browser is a whole subscription.
-const CHANNEL_TOKEN_BYTES: usize = 4096;
+pub(super) const CHANNEL_TOKEN_BYTES: usize = 4096;
 
 /// `POST /v1/devices`
 pub(super) async fn register(

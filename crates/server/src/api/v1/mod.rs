@@ -3,6 +3,7 @@
 //! REST in the usual way: the method says what to do, the status what became of it, and an error is a problem+json
 //! (RFC 9457) whose `detail` names the thing and the remedy. All times are unix seconds. Unknown members are ignored.
 
+mod described;
 mod device_pushes;
 mod devices;
 mod estimate;
@@ -13,33 +14,38 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch, post, put};
 use pigeonloft_model::Fault;
 use pigeonloft_store::App;
 use serde_json::{Map, Value};
 
+use super::openapi::{Routes, get, patch, post, put};
 use super::{answer, body};
 use crate::auth;
 use crate::loft::Loft;
 
-pub(super) fn router() -> Router<Arc<Loft>> {
-    Router::new()
-        .route("/v1/packages", get(packages::list))
-        .route("/v1/packages/{id}", get(packages::one).delete(packages::remove))
-        .route("/v1/packages/{id}/rejected.csv", get(packages::rejected))
-        .route("/v1/packages/{id}/estimate", post(estimate::estimate))
-        .route("/v1/pushes/{id}", get(pushes::one))
-        .route("/v1/pushes/{id}/recipients.csv", get(report::as_csv))
-        .route("/v1/pushes/{id}/recipients.parquet", get(report::as_parquet))
-        .route("/v1/devices", post(devices::register))
-        .route("/v1/devices/{token}", patch(devices::change).delete(devices::remove))
-        .route("/v1/devices/{token}/accounts", put(devices::set_accounts))
-        .route("/v1/devices/{token}/pushes", get(device_pushes::list))
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .route("/v1/packages", get(packages::list, described::packages()))
+        .route(
+            "/v1/packages/{id}",
+            get(packages::one, described::package()).delete(packages::remove, described::remove_package()),
+        )
+        .route("/v1/packages/{id}/rejected.csv", get(packages::rejected, described::rejected()))
+        .route("/v1/packages/{id}/estimate", post(estimate::estimate, described::estimate()))
+        .route("/v1/pushes/{id}", get(pushes::one, described::push()))
+        .route("/v1/pushes/{id}/recipients.csv", get(report::as_csv, described::recipients_csv()))
+        .route("/v1/pushes/{id}/recipients.parquet", get(report::as_parquet, described::recipients_parquet()))
+        .route("/v1/devices", post(devices::register, described::register()))
+        .route(
+            "/v1/devices/{token}",
+            patch(devices::change, described::change()).delete(devices::remove, described::remove_device()),
+        )
+        .route("/v1/devices/{token}/accounts", put(devices::set_accounts, described::set_accounts()))
+        .route("/v1/devices/{token}/pushes", get(device_pushes::list, described::pushes_of_device()))
 }
 
 /// Why a call is refused.

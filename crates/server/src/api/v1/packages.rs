@@ -24,8 +24,8 @@ use crate::loft::Loft;
 use crate::packages::PackageFolder;
 
 /// Packages on a page, where the call does not say, and at most.
-const PAGE: u32 = 100;
-const PAGE_MAX: u32 = 1000;
+pub(super) const PAGE: u32 = 100;
+pub(super) const PAGE_MAX: u32 = 1000;
 
 /// Bytes of a file read and sent at a time.
 const PIECE: u64 = 64 << 10;

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod cancel;
+pub(super) mod described;
 mod plans;
 pub(super) mod push;
 mod statistics;
@@ -16,46 +17,46 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::routing::{MethodRouter, post};
 use bytes::Bytes;
 use pigeonloft_model::{Fault, PushId, RetCode};
 use pigeonloft_store::App;
 
 use super::answer::{self, Answer, Style};
 use super::body;
+use super::openapi::{Operation, Route, Routes, post};
 use crate::auth;
 use crate::loft::Loft;
 
-pub(super) fn router() -> Router<Arc<Loft>> {
-    Router::new()
-        .route("/v3/push/package/upload", post(upload::upload))
-        .route("/v3/push/app", call(Style::Snake, push::push))
-        .route("/v3/push/cancel_timing_task", call(Style::Snake, cancel::cancel))
-        .route("/v3/push/stop_push_msg", call(Style::Snake, stops::stop))
-        .route("/v3/device/account/batchoperate", call(Style::Snake, accounts::operate))
-        .route("/v3/device/account/query", call(Style::Camel, accounts::query))
-        .route("/v3/push/plan/add_plan_push", call(Style::Camel, plans::add_plan_push))
-        .merge(statistics::router())
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .route("/v3/push/package/upload", post(upload::upload, described::upload().in_style(Style::Camel)))
+        .route("/v3/push/app", call(Style::Snake, push::push, described::push()))
+        .route("/v3/push/cancel_timing_task", call(Style::Snake, cancel::cancel, described::cancel()))
+        .route("/v3/push/stop_push_msg", call(Style::Snake, stops::stop, described::stop()))
+        .route("/v3/device/account/batchoperate", call(Style::Snake, accounts::operate, described::operate_accounts()))
+        .route("/v3/device/account/query", call(Style::Camel, accounts::query, described::query_accounts()))
+        .route("/v3/push/plan/add_plan_push", call(Style::Camel, plans::add_plan_push, described::add_plan()))
+        .merge(statistics::routes())
 }
 
-/// A v3 call with a JSON body, handled by `handler` once its caller is known.
-fn call<F, Fut>(style: Style, handler: F) -> MethodRouter<Arc<Loft>>
+/// A v3 call with a JSON body, handled by `handler` once its caller is known, and what it does.
+fn call<F, Fut>(style: Style, handler: F, operation: Operation) -> Route
 where
     F: Fn(Arc<Loft>, Arc<App>, Bytes) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Answer, Fault>> + Send,
 {
-    post(move |State(loft): State<Arc<Loft>>, request: Request| async move {
+    let framed = move |State(loft): State<Arc<Loft>>, request: Request| async move {
         let (head, body) = request.into_parts();
         let result = match authenticated_body(&loft, &head, body).await {
             Ok((app, body)) => handler(Arc::clone(&loft), app, body.clone()).await,
             Err(fault) => Err(fault),
         };
         answer::v3(style, result)
-    })
+    };
+    post(framed, operation.in_style(style))
 }
 
 fn no_push(push_id: PushId) -> Fault {

@@ -30,7 +30,7 @@ pub(super) enum Error {
 
 /// Why a device is no recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Because {
+pub(in super::super) enum Because {
     NotInAudience,
     Environment,
     AnotherDevice,
@@ -47,7 +47,23 @@ pub(super) enum Because {
 }
 
 impl Because {
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(in super::super) const ALL: [Self; 13] = [
+        Self::NotInAudience,
+        Self::Environment,
+        Self::AnotherDevice,
+        Self::Excluded,
+        Self::SampledOut,
+        Self::Cancelled,
+        Self::Failed,
+        Self::Stopped,
+        Self::NotStarted,
+        Self::NotYet,
+        Self::Forgotten,
+        Self::NotThen,
+        Self::PackageGone,
+    ];
+
+    pub(in super::super) const fn as_str(self) -> &'static str {
         match self {
             Self::NotInAudience => "not_in_audience",
             Self::Environment => "environment",

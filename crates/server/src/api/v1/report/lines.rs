@@ -11,7 +11,7 @@ use crate::dispatch::rows::{By, Naming, Rows};
 const PAGE: u32 = 4096;
 
 /// The outcome of a row that names no device, beside those of the model: no recipient has it.
-pub(super) const NO_DEVICE: &str = "no_device";
+pub(in super::super) const NO_DEVICE: &str = "no_device";
 
 /// Why a report breaks off.
 #[derive(Debug, thiserror::Error)]

@@ -10,46 +10,55 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
-use axum::routing::MethodRouter;
 use bytes::Bytes;
 use pigeonloft_model::{AccessId, Day, Fault, PushId, RetCode};
 use pigeonloft_store::{App, Push as StoredPush};
 
 use super::super::answer::{Answer, Style};
-use super::call;
+use super::super::openapi::{Operation, Route, Routes};
+use super::{call, described};
 use crate::auth::internal;
 use crate::clock::unix_seconds;
 use crate::loft::Loft;
 
-pub(super) fn router() -> Router<Arc<Loft>> {
+pub(super) fn routes() -> Routes {
     let paths = [
-        ("/v3/statistics/get_push_record", hourly("get_push_record", records::push_record)),
+        ("/v3/statistics/get_push_record", hourly("get_push_record", records::push_record, described::push_record())),
         (
             "/v3/statistics/get_push_task_stat_channel",
-            hourly("get_push_task_stat_channel", sums::push_task_stat_channel),
+            hourly("get_push_task_stat_channel", sums::push_task_stat_channel, described::push_task_stat_channel()),
         ),
         (
             "/v3/statistics/get_push_group_stat_channel",
-            hourly("get_push_group_stat_channel", sums::push_group_stat_channel),
+            hourly("get_push_group_stat_channel", sums::push_group_stat_channel, described::push_group_stat_channel()),
         ),
         (
             "/v3/statistics/get_push_channel_stat_overview",
-            hourly("get_push_channel_stat_overview", sums::push_channel_stat_overview),
+            hourly(
+                "get_push_channel_stat_overview",
+                sums::push_channel_stat_overview,
+                described::push_channel_stat_overview(),
+            ),
         ),
-        ("/v3/statistics/get_device_stat_overview", hourly("get_device_stat_overview", devices::device_stat_overview)),
-        ("/v3/toolbox/getPushListByToken", hourly("getPushListByToken", tokens::push_list_by_token)),
+        (
+            "/v3/statistics/get_device_stat_overview",
+            hourly("get_device_stat_overview", devices::device_stat_overview, described::device_stat_overview()),
+        ),
+        (
+            "/v3/toolbox/getPushListByToken",
+            hourly("getPushListByToken", tokens::push_list_by_token, described::push_list_by_token()),
+        ),
     ];
-    paths.into_iter().fold(Router::new(), |router, (path, method)| router.route(path, method))
+    paths.into_iter().fold(Routes::default(), |routes, (path, route)| routes.route(path, route))
 }
 
 /// A call that an app may make only so often in an hour, whatever it is answered.
-fn hourly<F, Fut>(name: &'static str, handler: F) -> MethodRouter<Arc<Loft>>
+fn hourly<F, Fut>(name: &'static str, handler: F, operation: Operation) -> Route
 where
     F: Fn(Arc<Loft>, Arc<App>, Bytes) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Answer, Fault>> + Send,
 {
-    call(Style::Camel, move |loft: Arc<Loft>, app: Arc<App>, body| {
+    let counted = move |loft: Arc<Loft>, app: Arc<App>, body: Bytes| {
         let handler = handler.clone();
         async move {
             loft.hourly.take(app.access_id, name, Instant::now()).map_err(|wait| {
@@ -62,7 +71,8 @@ where
             })?;
             handler(loft, app, body).await
         }
-    })
+    };
+    call(Style::Camel, counted, operation)
 }
 
 /// The day it is, in the zone that is configured.

@@ -1,0 +1,95 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::api::{operations, v1, v3};
+
+fn routes() -> Routes {
+    v3::routes().merge(v1::routes()).merge(operations::routes())
+}
+
+/// Every value within this one, and itself.
+fn within<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
+    found.push(value);
+    match value {
+        Value::Array(list) => list.iter().for_each(|value| within(value, found)),
+        Value::Object(map) => map.values().for_each(|value| within(value, found)),
+        _ => {}
+    }
+}
+
+fn all_within(value: &Value) -> Vec<&Value> {
+    let mut found = Vec::new();
+    within(value, &mut found);
+    found
+}
+
+fn operations(document: &Value) -> impl Iterator<Item = &Value> {
+    document["paths"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .flat_map(|(_, path)| path.as_object().into_iter().flatten())
+        .map(|(_, operation)| operation)
+}
+
+#[test]
+fn every_route_of_the_router_is_described_and_the_reverse() {
+    let Routes { router, paths } = routes();
+    // What axum shows of itself is the one way to ask it for its routes: `RouteId(3): "/v3/push/app"`.
+    let shown = format!("{router:?}");
+    let served: BTreeSet<&str> = shown.split("): \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let described: BTreeSet<&str> = paths.keys().map(String::as_str).collect();
+    assert!(described.len() > 20, "{described:?}");
+    // The last is what axum answers 404 by.
+    let of_axum = |path: &&str| matches!(*path, "/" | "/{*__private__axum_fallback}");
+    assert_eq!(served.into_iter().filter(|path| !of_axum(path)).collect::<BTreeSet<_>>(), described);
+}
+
+#[test]
+fn two_schemas_of_one_name_are_the_same() {
+    let paths = Value::Object(routes().paths);
+    let mut named = Map::new();
+    for schema in all_within(&paths) {
+        let title = schema.get("title").and_then(Value::as_str).filter(|_| schema.get("type").is_some());
+        if let Some(title) = title {
+            let earlier = named.entry(title).or_insert_with(|| schema.clone());
+            assert_eq!(&*earlier, schema, "two different schemas are called {title}: clients would get one of them");
+        }
+    }
+    assert!(named.len() > 20, "{named:?}");
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_every_name_is_used_once() {
+    let document = document(routes().paths);
+    for reference in all_within(&document).into_iter().filter_map(|value| value.get("$ref")?.as_str()) {
+        let found = document.pointer(reference.trim_start_matches('#'));
+        assert!(found.is_some_and(Value::is_object), "{reference}");
+    }
+    let mut ids: Vec<_> = operations(&document).map(|operation| operation["operationId"].to_string()).collect();
+    let count = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), count, "two operations have one id");
+    for operation in operations(&document) {
+        let tag = operation["tags"][0].as_str();
+        assert!(operation::TAGS.iter().any(|(known, _)| Some(*known) == tag), "{operation}");
+    }
+}
+
+#[test]
+fn the_page_has_every_operation_and_schema_and_its_style_alone_may_be_used() {
+    let document = document(routes().paths);
+    let page = page::html(&document);
+    for operation in operations(&document) {
+        let id = operation["operationId"].as_str().expect("an id");
+        assert!(page.contains(&format!("<section id=\"{id}\">")), "{id}");
+    }
+    for name in document["components"]["schemas"].as_object().expect("schemas").keys() {
+        assert!(page.contains(&format!("<section id=\"schema-{name}\">")), "{name}");
+    }
+    assert!(!page.contains("<script") && !page.contains("src="), "it asks for nothing");
+    let policy = page::policy();
+    let policy = policy.to_str().expect("text");
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+}

@@ -1,0 +1,81 @@
+//! Devices.
+
+use pigeonloft_model::{AccountOperation, Channel, Environment};
+use serde_json::{Value, json};
+
+use super::super::devices::CHANNEL_TOKEN_BYTES;
+use crate::api::openapi::schema::{
+    account_name, account_type, answered, asked, choice, list, list_of, nullable, text, text_of, token,
+};
+use crate::api::openapi::{Caller, Operation};
+
+const TAG: &str = "v1 devices";
+
+/// What a device says of itself.
+fn details() -> [(&'static str, Value); 3] {
+    let vendors = Channel::ALL.iter().filter(|channel| **channel != Channel::Xg).map(|channel| channel.as_str());
+    [
+        ("environment", choice(Environment::ALL.iter().map(|name| name.as_str()), "on iOS and macOS")),
+        ("channel", choice(vendors, "a vendor's channel; with `channel_token`")),
+        ("channel_token", text_of(1..=CHANNEL_TOKEN_BYTES, "the device's token there; with `channel`")),
+    ]
+}
+
+/// `POST /v1/devices`
+pub(in super::super) fn register() -> Operation {
+    let [environment, channel, channel_token] = details();
+    let request = asked("Registration", &[], [("token", token()), environment, channel, channel_token]);
+    let mqtt = answered(
+        "MqttAccess",
+        [
+            ("client_id", token()),
+            ("username", text("the AccessId")),
+            ("subscribe", text("the topic of messages")),
+            ("publish", text("the topic of receipts")),
+            ("websocket", text("the path, for MQTT over WebSocket")),
+        ],
+    );
+    let registered =
+        answered("Registered", [("token", token()), ("password", text("not shown again")), ("mqtt", mqtt)]);
+    Operation::new(TAG, "registerDevice", Caller::Program, "Registers a device, or claims one that was imported")
+        .says("Without `token` a new one is issued. Members not known are ignored; the body may be left out.")
+        .takes(false, &request, &json!({}))
+        .json(201, "Registered", &registered)
+        .problems(&[400, 401, 408, 409, 413, 429, 503])
+}
+
+/// A call of a device about itself.
+fn itself(id: &str, summary: &str) -> Operation {
+    Operation::new(TAG, id, Caller::Device, summary)
+        .path("token", &token(), "0123456789abcdef0123456789abcdef0123")
+        .problems(&[400, 401, 403, 503])
+}
+
+/// `PATCH /v1/devices/{token}`
+pub(in super::super) fn change() -> Operation {
+    itself("changeDevice", "Changes what a device says of itself")
+        .takes(false, &asked("DeviceChange", &[], details()), &json!({ "channel": "fcm", "channel_token": "…" }))
+        .empty(204, "Changed")
+        .problems(&[404, 408, 413])
+}
+
+/// `DELETE /v1/devices/{token}`
+pub(in super::super) fn remove_device() -> Operation {
+    itself("deleteDevice", "Deletes a device, its accounts and what waits for it").empty(204, "Deleted")
+}
+
+/// `PUT /v1/devices/{token}/accounts`
+pub(in super::super) fn set_accounts() -> Operation {
+    let account = asked(
+        "AccountOfDevice",
+        &["account"],
+        [("account", account_name()), ("account_type", nullable(account_type()))],
+    );
+    let all = list_of(AccountOperation::LIST_MAX, account, "all the device has from now on, at most one of each type");
+    let request = asked("AccountsToSet", &["accounts"], [("accounts", all)]);
+    let bound = answered("AccountSet", [("account", text("its name")), ("account_type", account_type())]);
+    itself("setAccounts", "Sets the accounts of a device")
+        .takes(true, &request, &json!({ "accounts": [{ "account": "ann", "account_type": 0 }] }))
+        .json(200, "The accounts it has now", &answered("AccountsSet", [("accounts", list(bound, "its accounts"))]))
+        .problems(&[408, 413])
+}

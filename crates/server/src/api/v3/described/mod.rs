@@ -1,0 +1,24 @@
+//! What the v3 calls take and answer, as the OpenAPI document tells it. Reading is `model`'s: limits here are its
+//! constants.
+
+mod devices;
+mod push;
+mod statistics;
+
+pub(super) use self::devices::{operate_accounts, query_accounts};
+pub(in crate::api) use self::push::push_request;
+pub(super) use self::push::{add_plan, cancel, push, stop, upload};
+pub(super) use self::statistics::{
+    device_stat_overview, push_channel_stat_overview, push_group_stat_channel, push_list_by_token, push_record,
+    push_task_stat_channel,
+};
+
+use serde_json::Value;
+
+use crate::api::openapi::schema::{asked, such_as, text};
+
+/// The body of a call about one push.
+fn one_push() -> Value {
+    let push_id = such_as(text("the push, a text or a number; `pushid` and `push_id` are taken, too"), "1");
+    asked("OnePush", &["pushId"], [("pushId", push_id)])
+}
