@@ -1,7 +1,7 @@
 //! Account: a name the app's operator knows a user by, together with its type; devices are bound to it. The
 //! calls that bind, unbind and ask are read here; doing it is the store's work.
 
-mod wire;
+pub(crate) mod wire;
 
 use std::ops::RangeInclusive;
 

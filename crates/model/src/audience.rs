@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::UploadId;
 use crate::names::{named, numbered};
+use crate::tag::TagRules;
 
 named! {
     /// The `audience_type` of a call.
     AudienceKind {
-        /// All devices of the app. Not served by this version.
+        /// All devices of the app.
         All = "all",
-        /// Devices by their tags. Not served by this version.
+        /// Devices by their tags.
         Tag = "tag",
         /// One token.
         Token = "token",
@@ -46,6 +47,12 @@ impl AudienceKind {
 /// Whom a push is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Audience {
+    /// Every device of the app. An object, as every other audience is stored under its name.
+    #[serde(rename = "all")]
+    All {},
+    /// Those that the rules mean.
+    #[serde(rename = "tag")]
+    Tag(TagRules),
     /// One token, in whatever form it was given.
     #[serde(rename = "token")]
     Token(String),
@@ -75,6 +82,8 @@ impl Audience {
     #[must_use]
     pub const fn kind(&self) -> AudienceKind {
         match self {
+            Self::All {} => AudienceKind::All,
+            Self::Tag(_) => AudienceKind::Tag,
             Self::Token(_) => AudienceKind::Token,
             Self::TokenList(_) => AudienceKind::TokenList,
             Self::Account(_) => AudienceKind::Account,
@@ -82,6 +91,12 @@ impl Audience {
             Self::AccountPackage(_) => AudienceKind::AccountPackage,
             Self::TokenPackage(_) => AudienceKind::TokenPackage,
         }
+    }
+
+    /// Whether it has no rows that name devices, but is chosen among all of them.
+    #[must_use]
+    pub const fn is_chosen(&self) -> bool {
+        matches!(self, Self::All {} | Self::Tag(_))
     }
 
     /// The package, if it is one.

@@ -16,6 +16,7 @@ pub mod push;
 pub mod ret;
 pub mod schedule;
 pub mod statistics;
+pub mod tag;
 
 pub use account::{Account, AccountOperation, AccountQuery, AccountType, TokenAccounts};
 pub use app::Platform;
@@ -31,3 +32,4 @@ pub use push::{AccountPush, Environment, Exclude, PackageKind, Push, Sample};
 pub use ret::{Fault, RetCode};
 pub use schedule::{AcceptMinutes, Expire, Occurrences, Zone};
 pub use statistics::{PushRecordQuery, Tally};
+pub use tag::{Tag, TagExpression, TagOperation, TagRules, TagType, TokenTag};

@@ -110,6 +110,14 @@ impl FromStr for Zone {
 
 const DAY: i64 = 86_400;
 
+/// Days from 1970-01-01 to a date.
+pub(crate) fn days_to(date: Date) -> i64 {
+    date.to_datetime(Time::midnight())
+        .duration_since(Date::constant(1970, 1, 1).to_datetime(Time::midnight()))
+        .as_hours()
+        / 24
+}
+
 fn date_of(text: &str) -> Option<Date> {
     let mut parts = text.splitn(3, '-');
     let (year, month, day) = (digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);

@@ -214,13 +214,21 @@ fn a_single_push_takes_the_first_of_the_list_only() {
 }
 
 #[test]
-fn what_this_version_does_not_serve_is_refused_and_says_so() {
-    for members in [json!({"audience_type": "all"}), json!({"audience_type": "tag", "tag_rules": []})] {
-        let fault = parse_on(ANDROID, &call(members)).unwrap_err();
-        assert_eq!(fault.code.code(), 1_008_007);
-        assert!(fault.text.contains("this version does not serve"), "{fault}");
+fn a_push_to_all_or_by_tag_is_stored_under_its_name() {
+    for (members, stored) in [
+        (json!({"audience_type": "all", "tag_rules": [{"tag_items": [{"tags": ["a"]}]}]}), json!({"all": {}})),
+        (
+            json!({"audience_type": "tag", "tag_list": {"tags": ["a"], "op": ""}}),
+            json!({"tag": [{"tag_items": [{"tags": ["a"], "tags_operator": "OR", "items_operator": "OR",
+                "is_not": false, "tag_type": "xg_user_define"}], "operator": "OR", "is_not": false}]}),
+        ),
+    ] {
+        let push = push(members);
+        let text: Value = serde_json::from_str(&push.to_stored()).unwrap();
+        assert_eq!(text["audience"], stored);
+        assert_eq!(Push::from_stored(&push.to_stored()).unwrap(), push);
     }
-    assert_eq!(code(json!({"loop_param": "daily"})), 1_008_001);
+    assert_eq!(code(json!({"audience_type": "tag", "tag_rules": []})), 1_008_002);
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
     loop {
         let done = async {
             expire(&loft, &stop).await?;
+            clear_deleted_tags(&loft, &stop).await?;
             if round == 0 {
                 forget(&loft, &stop).await?;
                 forget_accept_times(&loft, &stop).await?;
@@ -68,6 +69,12 @@ async fn expire(loft: &Loft, stop: &CancellationToken) -> Result<(), pigeonloft_
             last = expired.last().copied();
         }
     }
+    Ok(())
+}
+
+/// What is left of tags that were taken off all devices at once.
+async fn clear_deleted_tags(loft: &Loft, stop: &CancellationToken) -> Result<(), pigeonloft_store::Error> {
+    while !stop.is_cancelled() && loft.store.clear_deleted_tags(BITE).await? > 0 {}
     Ok(())
 }
 

@@ -57,7 +57,7 @@ pub struct Loft {
     /// The calls for statistics of this hour.
     pub hourly: Hourly,
     apps: Mutex<HashMap<AccessId, (Arc<App>, Instant)>>,
-    last_package_push: Mutex<HashMap<AccessId, Instant>>,
+    last_bulk_push: Mutex<HashMap<AccessId, Instant>>,
     draining: AtomicBool,
 }
 
@@ -79,7 +79,7 @@ impl Loft {
             stopped: Notify::new(),
             progress: Board::default(),
             apps: Mutex::default(),
-            last_package_push: Mutex::default(),
+            last_bulk_push: Mutex::default(),
             draining: AtomicBool::new(false),
         }
     }
@@ -111,10 +111,10 @@ impl Loft {
         Ok(app)
     }
 
-    /// Takes the app's turn to push to a package: one a second. `false`: it had one less than a second ago.
-    pub fn take_package_push_turn(&self, access_id: AccessId) -> bool {
+    /// Takes the app's turn to push to all, by tag or to a package: one a second. `false`: it had one less than a second ago.
+    pub fn take_bulk_push_turn(&self, access_id: AccessId) -> bool {
         let now = Instant::now();
-        let mut turns = lock(&self.last_package_push);
+        let mut turns = lock(&self.last_bulk_push);
         turns.retain(|_, at| now.duration_since(*at) < Duration::from_secs(1));
         match turns.entry(access_id) {
             std::collections::hash_map::Entry::Occupied(_) => false,
@@ -126,8 +126,8 @@ impl Loft {
     }
 
     /// Gives the turn back: the push was not accepted after all.
-    pub fn give_back_package_push_turn(&self, access_id: AccessId) {
-        lock(&self.last_package_push).remove(&access_id);
+    pub fn give_back_bulk_push_turn(&self, access_id: AccessId) {
+        lock(&self.last_bulk_push).remove(&access_id);
     }
 
     /// Passes on that a push is stopped, once that is durable: its run ends, and what waits of it goes.

@@ -133,7 +133,7 @@ mod tests {
 
     use pigeonloft_channels::xg::Limits;
     use pigeonloft_model::{AccessId, AudienceKind, Day, MessageType, Outcome, Platform, Token, Zone};
-    use pigeonloft_store::{App, BadRows, Batch, Cursor, LeftOut, NewDevice, NewPush, Recipient, Registered};
+    use pigeonloft_store::{Accepted, App, BadRows, Batch, Cursor, LeftOut, NewDevice, NewPush, Recipient, Registered};
 
     use super::*;
     use crate::desk::FrontDesk;
@@ -150,7 +150,8 @@ mod tests {
         let mut devices = Vec::new();
         for n in 0..2 {
             let (token, password_hash) = (Token::from_bytes([n; 18]), [n; 32]);
-            let new = NewDevice { access_id: APP, token, password_hash, environment: None, channel: None };
+            let new =
+                NewDevice { access_id: APP, token, password_hash, environment: None, channel: None, reported: vec![] };
             let Registered::New(device) = store.register_device(new).await.unwrap() else { panic!("{n} is new") };
             devices.push(device);
         }
@@ -166,12 +167,17 @@ mod tests {
             audience: AudienceKind::TokenList,
             plan_id: None,
             group_id: None,
+            first_device: None,
+            digest: None,
             start_at,
             day: Day(0),
             expire_at,
             accept: None,
         };
-        let push_id = store.add_pushes(vec![new], |_, _| String::new()).await.unwrap().unwrap()[0];
+        let Accepted::Pushes(ids) = store.add_pushes(vec![new], |_, _| String::new()).await.unwrap() else {
+            panic!("it is accepted")
+        };
+        let push_id = ids[0];
         let recipients = devices.iter().map(|&device| Recipient { device, outcome: Outcome::Waiting }).collect();
         let (from, to) = (Cursor::default(), Cursor { row: 2, within: None });
         let batch = Batch {

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use pigeonloft_model::{AccessId, DeviceId, Environment, Token, Zone};
+use pigeonloft_model::{AccessId, DeviceId, Environment, TagType, Token, Zone};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::activity::ActiveDays;
 use crate::device_days::DeviceChange;
 use crate::error::Result;
+use crate::tags::{Tags, untag};
 use crate::{Reader, Store, now_ms};
 
 /// A device, as far as its authentication needs it.
@@ -35,7 +36,13 @@ pub struct NewDevice {
     pub environment: Option<Environment>,
     /// Its token on a vendor's channel, with the channel's name.
     pub channel: Option<(String, String)>,
+    /// What it reports, see [`TagType::REPORTED`].
+    pub reported: Reports,
 }
+
+/// What a device reports of itself, by the type of the tag that it becomes; `None` takes the tag away, what is not
+/// reported stays.
+pub type Reports = Vec<(TagType, Option<String>)>;
 
 /// What became of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +150,9 @@ fn register(tx: &Connection, zone: Zone, new: &NewDevice) -> Result<Registered> 
     {
         set_channel(tx, device, channel, token)?;
     }
+    if let Registered::New(device) | Registered::Claimed(device) = registered {
+        report(tx, new.access_id, device, &new.reported)?;
+    }
     Ok(registered)
 }
 
@@ -159,10 +169,16 @@ impl Reader {
         // In the order of their table.
         ids.sort_unstable();
         let ids = Rc::new(ids.into_iter().map(Value::Integer).collect::<Vec<_>>());
-        let mut statement = self.0.prepare_cached(VENDOR_TOKENS)?;
+        let mut statement = self.connection.prepare_cached(VENDOR_TOKENS)?;
         let counts = statement.query_map([ids], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(counts.collect::<rusqlite::Result<_>>()?)
     }
+}
+
+/// Notes what a device reports of itself.
+pub(crate) fn report(tx: &Connection, access_id: AccessId, device: DeviceId, reported: &Reports) -> Result<()> {
+    let mut tags = Tags::of(tx, access_id);
+    reported.iter().try_for_each(|(kind, name)| tags.report(device, *kind, name.as_deref()))
 }
 
 impl Store {
@@ -210,15 +226,18 @@ impl Store {
         .await
     }
 
-    /// Changes what a device said of itself: its environment and its token on a vendor's channel, where given.
+    /// Changes what a device of the app said of itself: its environment, its token on a vendor's channel and what it
+    /// reports, where given.
     ///
     /// # Errors
     /// The database's.
     pub async fn change_device(
         &self,
+        access_id: AccessId,
         device: DeviceId,
         environment: Option<Environment>,
         channel: Option<(String, String)>,
+        reported: Reports,
     ) -> Result<()> {
         self.write(move |tx| {
             if let Some(environment) = environment {
@@ -230,7 +249,7 @@ impl Store {
             if let Some((channel, token)) = channel {
                 set_channel(tx, device, &channel, &token)?;
             }
-            Ok(())
+            report(tx, access_id, device, &reported)
         })
         .await
     }
@@ -249,6 +268,7 @@ impl Store {
                 .optional()?;
             if let Some(app) = app {
                 crate::accounts::unbind(tx, AccessId(app), device)?;
+                untag(tx, AccessId(app), device)?;
                 tx.execute("DELETE FROM device WHERE device_id = ?1", [device.0])?;
                 let change = DeviceChange { deleted: 1, ..DeviceChange::default() };
                 change.apply(tx, AccessId(app), zone.day_number(now_ms()))?;

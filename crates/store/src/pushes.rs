@@ -35,6 +35,11 @@ pub struct NewPush {
     pub plan_id: Option<String>,
     /// The group it counts in beside its app.
     pub group_id: Option<String>,
+    /// The first device of an audience without rows, each of whose rows is a device id, from this one on.
+    pub first_device: Option<DeviceId>,
+    /// What tells whether another push is this one once more, where that is not to be; at most one starts in
+    /// [`REPEATED_WITHIN_S`] seconds.
+    pub digest: Option<[u8; 32]>,
     /// When it starts, unix seconds.
     pub start_at: i64,
     /// The day of that, on which all that becomes of it is counted.
@@ -44,6 +49,20 @@ pub struct NewPush {
     /// When of the day its messages may go out; `None` = at any time.
     pub accept: Option<AcceptMinutes>,
 }
+
+/// What became of a push that is to be accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is: the ids of its occurrences, in their order.
+    Pushes(Vec<PushId>),
+    /// Its package is gone.
+    NoPackage,
+    /// This push has the same digest, and starts at about the same time.
+    Repeats(PushId),
+}
+
+/// How far apart two pushes of the same digest start at least, seconds.
+pub const REPEATED_WITHIN_S: i64 = 3_600;
 
 /// The sums of one push. `targets` is the sum of the seven that follow it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -127,6 +146,8 @@ pub struct Started {
     pub stored_as: Option<String>,
     /// Name of the file of the package whose devices are left out, if there is one.
     pub exclude_stored_as: Option<String>,
+    /// The device that is the first row, if each row is a device id.
+    pub first_device: Option<DeviceId>,
 }
 
 pub(crate) const COLUMNS: &str =
@@ -177,7 +198,7 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
 
 const WITH_CURSOR: &str = ", window_row, window_end, window_device,
     (SELECT p.stored_as FROM package p WHERE p.upload_id = push.upload_id),
-    (SELECT p.stored_as FROM package p WHERE p.upload_id = push.exclude_upload_id)";
+    (SELECT p.stored_as FROM package p WHERE p.upload_id = push.exclude_upload_id), first_device";
 
 fn started(row: &Row<'_>) -> rusqlite::Result<Result<Started>> {
     let push = match from_row(row)? {
@@ -193,7 +214,30 @@ fn started(row: &Row<'_>) -> rusqlite::Result<Result<Started>> {
         cursor: Cursor { row: row.get(30)?, within },
         stored_as: row.get(33)?,
         exclude_stored_as: row.get(34)?,
+        first_device: row.get::<_, Option<i64>>(35)?.map(DeviceId),
     }))
+}
+
+/// The push that a new one repeats.
+fn repeated(tx: &Connection, new: &NewPush) -> Result<Option<PushId>> {
+    let Some(digest) = new.digest else { return Ok(None) };
+    Ok(tx
+        .prepare_cached(
+            "SELECT push_id FROM push WHERE access_id = ?1 AND digest = ?2
+                AND start_at_s > ?3 - ?4 AND start_at_s < ?3 + ?4 AND state NOT IN (?5, ?6) LIMIT 1",
+        )?
+        .query_row(
+            params![
+                new.access_id.0,
+                digest,
+                new.start_at,
+                REPEATED_WITHIN_S,
+                PushState::Failed.code(),
+                PushState::Canceled.code()
+            ],
+            |row| row.get(0).map(PushId),
+        )
+        .optional()?)
 }
 
 /// Notes that the packages of a push are used. `false`: one is gone.
@@ -213,8 +257,8 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
     let state = if new.start_at * 1000 > now { PushState::Wait } else { PushState::Init };
     tx.prepare_cached(
         "INSERT INTO push (access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
-            audience_rows, day, message_type, audience, plan_id, group_id, exclude_upload_id)
-         VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            audience_rows, day, message_type, audience, plan_id, group_id, exclude_upload_id, first_device, digest)
+         VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
     )?
     .execute(params![
         new.access_id.0,
@@ -230,7 +274,9 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
         new.audience.code(),
         new.plan_id,
         new.group_id,
-        new.exclude_upload_id.map(|id| id.0)
+        new.exclude_upload_id.map(|id| id.0),
+        new.first_device.map(|device| device.0),
+        new.digest
     ])?;
     let push_id = PushId(tx.last_insert_rowid());
     tx.prepare_cached("UPDATE push SET template = ?2 WHERE push_id = ?1")?
@@ -246,8 +292,8 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
 const DUE_FROM: &str = "CASE WHEN state = 1 THEN start_at_s ELSE 0 END";
 
 impl Store {
-    /// Accepts a push; a repeated one as its occurrences, all of them or none. `template` makes the payload of each once
-    /// its id is known. Answers their ids, in their order; `None` where they name a package that is gone.
+    /// Accepts a push, unless something speaks against it; a repeated one as its occurrences, all of them or none.
+    /// `template` makes the payload of each once its id is known.
     ///
     /// # Errors
     /// The database's; none of the pushes exists then.
@@ -255,16 +301,22 @@ impl Store {
         &self,
         pushes: Vec<NewPush>,
         template: impl Fn(PushId, &NewPush) -> String + Send + 'static,
-    ) -> Result<Option<Vec<PushId>>> {
+    ) -> Result<Accepted> {
         self.write(move |tx| {
             let now = now_ms();
+            for new in &pushes {
+                if let Some(earlier) = repeated(tx, new)? {
+                    return Ok(Accepted::Repeats(earlier));
+                }
+            }
             // All are of one call, and so of the same packages.
             if let Some(new) = pushes.first()
                 && !use_packages(tx, new, now)?
             {
-                return Ok(None);
+                return Ok(Accepted::NoPackage);
             }
-            pushes.iter().map(|new| insert(tx, new, now, &template)).collect::<Result<_>>().map(Some)
+            let ids = pushes.iter().map(|new| insert(tx, new, now, &template)).collect::<Result<_>>()?;
+            Ok(Accepted::Pushes(ids))
         })
         .await
     }
@@ -359,12 +411,23 @@ impl Store {
         .await
     }
 
-    /// Notes that a push starts, unless it did before. `None` if it is finished already.
+    /// Notes that a push starts, unless it did before. `None` if it is finished already. One that waited for its time,
+    /// and whose audience has no rows, is for the devices that there are now.
     ///
     /// # Errors
     /// The database's.
     pub async fn start_push(&self, push_id: PushId) -> Result<Option<Started>> {
         self.write(move |tx| {
+            tx.prepare_cached(
+                "UPDATE push SET first_device = span.first, audience_rows = span.last - span.first + 1
+                 FROM (SELECT
+                    (SELECT min(device_id) FROM device INDEXED BY device_of_app
+                     WHERE access_id = (SELECT access_id FROM push WHERE push_id = ?1)) AS first,
+                    (SELECT max(device_id) FROM device INDEXED BY device_of_app
+                     WHERE access_id = (SELECT access_id FROM push WHERE push_id = ?1)) AS last) AS span
+                 WHERE push_id = ?1 AND state = ?2 AND first_device IS NOT NULL AND span.first IS NOT NULL",
+            )?
+            .execute(params![push_id.0, PushState::Wait.code()])?;
             let sql = format!(
                 "UPDATE push SET state = CASE WHEN stopped_at IS NULL THEN ?2 ELSE state END,
                     started_at = coalesce(started_at, ?3)

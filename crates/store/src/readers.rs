@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Mutex;
 
-use pigeonloft_model::PushId;
+use pigeonloft_model::{PushId, Zone};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 use tokio::sync::Semaphore;
@@ -41,7 +41,11 @@ impl Readers {
 
 /// A reading connection of one's own, for a thread that reads at length.
 #[derive(Debug)]
-pub struct Reader(pub(crate) Connection);
+pub struct Reader {
+    pub(crate) connection: Connection,
+    /// Where days begin at midnight.
+    pub(crate) zone: Zone,
+}
 
 impl Store {
     /// Opens a reading connection of one's own.
@@ -49,7 +53,7 @@ impl Store {
     /// # Errors
     /// The database cannot be opened.
     pub fn reader(&self) -> Result<Reader> {
-        connect_to_read(&self.path).map(Reader)
+        Ok(Reader { connection: connect_to_read(&self.path)?, zone: self.zone })
     }
 
     /// Runs `work` on a reading connection, on a thread that may block.

@@ -271,8 +271,14 @@ impl Reader {
     ) -> Result<Resolved> {
         let rows: Vec<_> = names.enumerate().map(|(place, key)| Row { key, place }).collect();
         let count = rows.len() as u64;
-        let search =
-            Search { connection: &self.0, index: &BY_NAME, access_id, account_type, manner, found: Vec::new() };
+        let search = Search {
+            connection: &self.connection,
+            index: &BY_NAME,
+            access_id,
+            account_type,
+            manner,
+            found: Vec::new(),
+        };
         self.resolved(search.run(rows)?, count, which, environment)
     }
 
@@ -301,7 +307,7 @@ impl Reader {
         let rows = tokens
             .filter_map(|(place, text)| Some(Row { key: text.parse::<Token>().ok()?.to_bytes(), place }))
             .collect();
-        let found = matches_of_tokens(&self.0, access_id, rows, manner)?;
+        let found = matches_of_tokens(&self.connection, access_id, rows, manner)?;
         self.resolved(found, count, AccountPush::All, environment)
     }
 
@@ -314,7 +320,7 @@ impl Reader {
         environment: Option<Environment>,
     ) -> Result<Resolved> {
         if let Some(environment) = environment {
-            retain_environment(&self.0, &mut found, environment)?;
+            retain_environment(&self.connection, &mut found, environment)?;
         }
         let mut devices = Vec::with_capacity(found.len());
         let mut named = 0;

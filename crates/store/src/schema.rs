@@ -24,6 +24,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/10.sql"),
     include_str!("migrations/11.sql"),
     include_str!("migrations/12.sql"),
+    include_str!("migrations/13.sql"),
 ];
 
 /// Which version of the schema this program knows: kept in the file as its `user_version`, 0 in an empty one.

@@ -65,6 +65,34 @@ CREATE TABLE account_of_device (
     PRIMARY KEY (device_id, account_type)
 ) STRICT, WITHOUT ROWID;
 
+-- A tag is here as long as a device has it. AUTOINCREMENT: what is left of a deleted one must never be another's.
+CREATE TABLE tag (
+    tag_id    INTEGER PRIMARY KEY AUTOINCREMENT,
+    access_id INTEGER NOT NULL REFERENCES app (access_id),
+    tag_type  INTEGER NOT NULL,
+    name      TEXT    NOT NULL,
+    UNIQUE (access_id, tag_type, name)
+) STRICT;
+
+CREATE TABLE tag_of_device (
+    device_id INTEGER NOT NULL REFERENCES device (device_id) ON DELETE CASCADE,
+    tag_type  INTEGER NOT NULL,
+    tag_id    INTEGER NOT NULL,
+    PRIMARY KEY (device_id, tag_type, tag_id)
+) STRICT, WITHOUT ROWID;
+
+-- The same the other way round, for sets of devices. No foreign keys, as for accounts.
+CREATE TABLE device_of_tag (
+    tag_id    INTEGER NOT NULL,
+    device_id INTEGER NOT NULL,
+    PRIMARY KEY (tag_id, device_id)
+) STRICT, WITHOUT ROWID;
+
+-- Tags that were taken off all devices at once, whose rows in the two tables above are cleared step by step.
+CREATE TABLE deleted_tag (
+    tag_id INTEGER PRIMARY KEY
+) STRICT;
+
 CREATE TABLE package (
     upload_id       INTEGER PRIMARY KEY AUTOINCREMENT,
     access_id       INTEGER NOT NULL REFERENCES app (access_id),
@@ -126,7 +154,9 @@ CREATE TABLE push (
     group_id      TEXT,
     exclude_upload_id INTEGER,                -- of the package whose devices are left out, if there is one
     excluded      INTEGER NOT NULL DEFAULT 0, -- devices of the audience left out for it
-    sampled_out   INTEGER NOT NULL DEFAULT 0  -- and those that are not in the sample
+    sampled_out   INTEGER NOT NULL DEFAULT 0, -- and those that are not in the sample
+    first_device  INTEGER,                    -- of an audience without rows: row n is the device id n after this one
+    digest        BLOB                        -- that of no other push that starts within an hour of it
 ) STRICT;
 
 -- State 1 waits for its time; every other that is not finished is due, whatever the clock says now.
@@ -137,6 +167,7 @@ CREATE UNIQUE INDEX push_that_takes_back ON push (takes_back) WHERE takes_back I
 CREATE INDEX push_of_line ON push (line, push_id) WHERE line IS NOT NULL;
 CREATE INDEX push_of_app ON push (access_id, push_id);
 CREATE INDEX push_by_day ON push (access_id, day, push_id, message_type, audience);
+CREATE INDEX push_by_digest ON push (access_id, digest, start_at_s) WHERE digest IS NOT NULL;
 CREATE INDEX push_of_package ON push (upload_id) WHERE upload_id IS NOT NULL;
 CREATE INDEX push_that_excludes ON push (exclude_upload_id) WHERE exclude_upload_id IS NOT NULL;
 

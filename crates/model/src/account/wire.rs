@@ -43,13 +43,14 @@ impl AccountQuery {
     }
 }
 
-fn operator(given: &Members<'_>, known: std::ops::RangeInclusive<i64>) -> Result<i64, Fault> {
+/// Reads `operator_type`.
+pub(crate) fn operator(given: &Members<'_>, known: std::ops::RangeInclusive<i64>) -> Result<i64, Fault> {
     let remedy = format!("say what to do, a number from {} to {}", known.start(), known.end());
     given.positive("operator_type", known)?.ok_or_else(|| Fault::missing("operator_type", remedy))
 }
 
 /// Reads a list element by element. `place` names the element.
-fn elements<T>(
+pub(crate) fn elements<T>(
     given: &Members<'_>,
     member: &str,
     max: usize,
@@ -83,7 +84,8 @@ pub(crate) fn account_type(given: &Members<'_>, default: AccountType) -> Result<
     AccountType::try_from(code).map_err(|error| Fault::invalid(given.place("account_type"), error))
 }
 
-fn token(value: &Value, place: &dyn Fn() -> String) -> Result<Token, Fault> {
+/// Reads a token.
+pub(crate) fn token(value: &Value, place: &dyn Fn() -> String) -> Result<Token, Fault> {
     let text = loose::text(value, place)?.unwrap_or_default();
     text.trim()
         .parse()

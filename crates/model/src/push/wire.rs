@@ -19,6 +19,7 @@ use crate::names::Unknown;
 use crate::outcome::Channel;
 use crate::ret::Fault;
 use crate::schedule::{self, Zone};
+use crate::tag::TagRules;
 
 impl Push {
     /// Reads and checks a call of `POST /v3/push/app` for an app on `platform`, at `now` (unix seconds); its
@@ -105,10 +106,8 @@ fn audience(given: &Members<'_>, kind: AudienceKind) -> Result<Audience, Fault> 
         AudienceKind::AccountList => Audience::AccountList(list(given, "account_list")?),
         AudienceKind::AccountPackage => Audience::AccountPackage(upload_id(given)?),
         AudienceKind::TokenPackage => Audience::TokenPackage(upload_id(given)?),
-        AudienceKind::All | AudienceKind::Tag => {
-            let remedy = format!("this version does not serve \"{kind}\" yet, only packages, accounts and tokens");
-            return Err(Fault::invalid("audience_type", remedy));
-        }
+        AudienceKind::All => Audience::All {},
+        AudienceKind::Tag => Audience::Tag(TagRules::parse(given)?),
     })
 }
 

@@ -115,6 +115,7 @@ pub struct Package {
 pub struct Push {
     #[serde(deserialize_with = "parsed")]
     pub utc_offset: Zone,
+    pub target_days: u32,
     pub batch_rows: usize,
     pub batches_in_flight: usize,
     pub running: usize,

@@ -17,6 +17,7 @@ pub mod progress;
 mod record;
 pub(crate) mod rows;
 mod run;
+pub(crate) mod source;
 mod window;
 
 use std::collections::HashMap;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::filter::Filter;
 use super::progress::{Part, Progress};
-use super::rows::{Naming, Rows};
+use super::source::Source;
 use super::window::Window;
 use crate::metrics::Metrics;
 
@@ -56,6 +56,8 @@ pub(super) struct Plan<'a> {
     pub(super) package: Option<PathBuf>,
     /// The file of the package whose devices are left out, if there is one.
     pub(super) excluded: Option<PathBuf>,
+    /// When a device was seen at least that no row names, unix milliseconds.
+    pub(super) seen_since: i64,
     /// A reading connection of its own.
     pub(super) store: Reader,
     /// Turns for making a window. A push of one batch needs none.
@@ -86,7 +88,14 @@ impl Plan<'_> {
     pub(super) fn walk(&self, windows: &mpsc::Sender<Window>) -> Result<(), Error> {
         let mut cursor = self.started.cursor;
         let mut rows_done = self.started.push.counts.rows_done;
-        let mut rows = Rows::of(&self.push, self.package.as_deref(), cursor.row)?;
+        let mut source = Source::of(
+            (&self.started, &self.push),
+            self.platform,
+            self.package.as_deref(),
+            &self.store,
+            cursor.row,
+            self.seen_since,
+        )?;
         let Some(filter) = self.filter(windows)? else { return Ok(()) };
         let paced = |speed| (speed as usize * PACED_WINDOW_S).min(LARGEST_WINDOW);
         let largest = self.push.push_speed.map_or(LARGEST_WINDOW, paced);
@@ -96,15 +105,15 @@ impl Plan<'_> {
             let Ok(place) = Handle::current().block_on(windows.reserve()) else { return Ok(()) };
             let turn = self.turn()?;
             let begun = Instant::now();
-            let Some(found) = self.devices(&mut rows, &filter, cursor, most, windows)? else {
+            let Some(found) = self.devices(&mut source, &filter, cursor, most, windows)? else {
                 return Ok(());
             };
             let Found { devices, no_device, left_out, end } = found;
-            let window = Window::new(cursor, end, rows_done, devices, no_device, left_out, rows.is_empty());
+            let window = Window::new(cursor, end, rows_done, devices, no_device, left_out, source.is_empty());
             drop(turn);
             self.metrics.window_resolved(begun.elapsed());
             place.send(window);
-            if rows.is_empty() {
+            if source.is_empty() {
                 return Ok(());
             }
             (cursor, rows_done) = (Cursor { row: end, within: None }, end);
@@ -131,7 +140,7 @@ impl Plan<'_> {
     /// The devices of the next window that are not dealt with yet. Nothing, if nobody takes it any more.
     fn devices(
         &self,
-        rows: &mut Rows,
+        source: &mut Source,
         filter: &Filter,
         cursor: Cursor,
         most: usize,
@@ -141,24 +150,22 @@ impl Plan<'_> {
         let end = cursor.within.map_or(u64::MAX, |within| within.end);
         let after = cursor.within.map_or(i64::MIN, |within| within.device.0);
         let (mut devices, mut no_device, mut left_out, mut row) = (Vec::new(), 0, LeftOut::default(), cursor.row);
-        let naming = Naming::of(&self.push, self.started.push.access_id, self.platform);
         let mut at_once = RESOLVED_AT_ONCE;
         while row < end {
             let is_full = devices.len() >= LARGEST_WINDOW || row - cursor.row >= most as u64;
-            if is_full && cursor.within.is_none() || rows.is_empty() {
+            if is_full && cursor.within.is_none() || source.is_empty() {
                 break;
             }
             if windows.is_closed() {
                 return Ok(None);
             }
             let want = at_once.min(usize::try_from(end - row).unwrap_or(usize::MAX));
-            let taken = rows.take(want)?;
-            let mut resolved = naming.resolve(&self.store, &taken)?;
-            row += taken.len() as u64;
+            let (count, mut resolved) = source.next(&self.store, want)?;
+            row += count as u64;
             no_device += resolved.no_device;
             // Where rows name many devices, the next ones are taken fewer at once.
             let found = resolved.devices.len().max(1);
-            at_once = (taken.len() * RESOLVED_AT_ONCE / found).clamp(1, RESOLVED_AT_ONCE);
+            at_once = (count * RESOLVED_AT_ONCE / found).clamp(1, RESOLVED_AT_ONCE);
             // All of the window's are counted, those before the cursor, too: they are reported at its end alone.
             let left_out_now = filter.apply(&mut resolved.devices);
             left_out.excluded += left_out_now.excluded;

@@ -109,6 +109,8 @@ impl Naming {
     pub(crate) fn of(push: &Push, access_id: AccessId, platform: Platform) -> Self {
         let by = match &push.audience {
             Audience::Token(_) | Audience::TokenList(_) | Audience::TokenPackage(_) => By::Token,
+            // Without rows there is nothing that could name a device.
+            Audience::All {} | Audience::Tag(_) => By::Token,
             Audience::Account(_) | Audience::AccountList(_) | Audience::AccountPackage(_) => {
                 By::Account(push.account_type.code(), push.account_push)
             }

@@ -21,6 +21,7 @@ use super::pacer::Pacer;
 use super::plan::{self, Plan};
 use super::progress::{Part, Progress};
 use super::record::Records;
+use super::source::seen_since;
 use super::window::{Piece, Window};
 use crate::chain::chain;
 use crate::clock::{unix_millis, unix_seconds};
@@ -170,11 +171,13 @@ impl Run {
         let (windows, planned) = mpsc::channel(1);
         let (push, store, platform) = (self.push.clone(), self.loft.store.clone(), app.platform);
         let (progress, metrics) = (self.progress.clone(), self.loft.metrics.clone());
+        let seen_since = seen_since(self.loft.config.push.target_days, self.started_at);
         let planner = tokio::task::spawn_blocking(move || {
             // Opened here, for that reads from the disk.
             let store = store.reader()?;
             let (turns, progress, metrics) = (turns.as_deref(), &*progress, &*metrics);
-            Plan { started, push, platform, package, excluded, store, turns, progress, metrics }.walk(&windows)
+            Plan { started, push, platform, package, excluded, seen_since, store, turns, progress, metrics }
+                .walk(&windows)
         });
         let is_through = self.send_and_record(planned, rows_done, stop).await?;
         match planner.await.map_err(Error::Planner)? {

@@ -160,6 +160,28 @@ fn a_device_in_the_other_environment_of_apples_is_told_so() {
 }
 
 #[test]
+fn a_device_that_the_rules_of_a_push_do_not_mean_is_told_so() {
+    let server = pigeonloft!().start();
+    let app = server.app("android");
+    let [tagged, other] = [(); 2].map(|()| app.register_device(None));
+    let tag = |operator: u8, device: &Device| {
+        let body = json!({ "operator_type": operator, "tag_list": ["vip"], "token_list": [device.token] });
+        assert_eq!(app.call("/v3/device/tag", &body)["ret_code"], 0);
+    };
+    tag(1, &tagged);
+    let push_id = app.pushed(json!({ "audience_type": "tag", "tag_list": { "tags": ["vip"] } }));
+    let _ = app.finished(&push_id);
+    assert_is(&app, &tagged, &push_id, "waiting", "offline");
+    assert_not(&app, &other, &push_id, "not_in_audience", "the tags it has now");
+    let late = app.register_device(None);
+    tag(1, &late);
+    assert_not(&app, &late, &push_id, "not_in_audience", "registered before");
+    // Tagged since: it was not when the push came to it.
+    tag(1, &other);
+    assert_not(&app, &other, &push_id, "not_then", "its tags");
+}
+
+#[test]
 fn a_push_that_has_not_come_to_the_device_says_how_far_it_is() {
     // A second for each device, as none acknowledges.
     let server =

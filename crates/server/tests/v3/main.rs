@@ -2,6 +2,7 @@
 
 mod accept_time;
 mod addresses;
+mod audiences;
 mod delivery;
 mod device_pushes;
 mod estimate;
@@ -12,6 +13,7 @@ mod schedule;
 mod speed;
 mod statistics;
 mod stops;
+mod tags;
 
 use pigeonloft_model::Zone;
 

@@ -178,7 +178,7 @@ proptest! {
 #[tokio::test]
 async fn both_ways_walk_the_index_and_no_table() {
     let folder = tempfile::tempdir().unwrap();
-    let Reader(connection) = Store::open(folder.path()).unwrap().reader().unwrap();
+    let Reader { connection, .. } = Store::open(folder.path()).unwrap().reader().unwrap();
     let plan = |sql: &str| {
         let mut explained = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         // Unbound: a plan needs no values.

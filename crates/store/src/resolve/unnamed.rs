@@ -21,8 +21,14 @@ impl Reader {
         let rows: Vec<_> = names.enumerate().map(|(place, key)| Row { key, place }).collect();
         let count = rows.len();
         let manner = BY_ITSELF;
-        let search =
-            Search { connection: &self.0, index: &BY_NAME, access_id, account_type, manner, found: Vec::new() };
+        let search = Search {
+            connection: &self.connection,
+            index: &BY_NAME,
+            access_id,
+            account_type,
+            manner,
+            found: Vec::new(),
+        };
         self.unnamed(search.run(rows)?, count, environment)
     }
 
@@ -41,13 +47,13 @@ impl Reader {
         let rows = tokens
             .filter_map(|(place, text)| Some(Row { key: text.parse::<Token>().ok()?.to_bytes(), place }))
             .collect();
-        let found = matches_of_tokens(&self.0, access_id, rows, BY_ITSELF)?;
+        let found = matches_of_tokens(&self.connection, access_id, rows, BY_ITSELF)?;
         self.unnamed(found, count, environment)
     }
 
     fn unnamed(&self, mut found: Vec<Match>, rows: usize, environment: Option<Environment>) -> Result<Vec<usize>> {
         if let Some(environment) = environment {
-            retain_environment(&self.0, &mut found, environment)?;
+            retain_environment(&self.connection, &mut found, environment)?;
         }
         let mut named = found.into_iter().map(|found| found.place).peekable();
         let mut is_unnamed = |place: &usize| {

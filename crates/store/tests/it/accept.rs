@@ -4,14 +4,14 @@ use pigeonloft_model::message::{AcceptTime, TimeOfDay};
 use pigeonloft_model::{AcceptMinutes, DeviceId, Outcome, PushId};
 use pigeonloft_store::NewPush;
 
-use crate::support::{APP, FAR_AHEAD, Loft, new_push};
+use crate::support::{APP, FAR_AHEAD, Loft, accepted, new_push};
 
 /// A push with one part of the day, from hour to hour.
 async fn push(loft: &Loft, start: u8, end: u8) -> PushId {
     let time = |hour| TimeOfDay { hour, min: 0 };
     let accept = AcceptMinutes::of(&[AcceptTime { start: time(start), end: time(end) }]);
     let new = NewPush { accept, ..new_push(APP, 2, FAR_AHEAD) };
-    loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap().unwrap()[0]
+    accepted(loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap())
 }
 
 async fn shown(loft: &Loft, device: DeviceId, minute: u16) -> Vec<PushId> {

@@ -1,9 +1,9 @@
 //! Apart: data of two apps never meets, even where both have the same tokens, accounts and ids.
 
 use pigeonloft_model::{AccessId, AccountPush};
-use pigeonloft_store::{AccountKey, Bound, PushFilter, Removed};
+use pigeonloft_store::{Accepted, AccountKey, Bound, PushFilter, Removed};
 
-use crate::support::{APP, EVER, FAR_AHEAD, Loft, app, new_package, new_push, package_push, token};
+use crate::support::{APP, EVER, FAR_AHEAD, Loft, accepted, app, new_package, new_push, package_push, token};
 
 const OTHER: AccessId = AccessId(1_500_000_002);
 
@@ -49,7 +49,10 @@ async fn a_package_is_only_there_for_the_app_that_uploaded_it() {
     assert!(loft.store.package(APP, upload_id).await.unwrap().is_some());
     assert!(loft.store.package(OTHER, upload_id).await.unwrap().is_none());
     assert!(loft.store.packages(OTHER, None, 10).await.unwrap().is_empty());
-    assert_eq!(loft.store.add_pushes(vec![package_push(OTHER, upload_id)], |_, _| String::new()).await.unwrap(), None);
+    assert_eq!(
+        loft.store.add_pushes(vec![package_push(OTHER, upload_id)], |_, _| String::new()).await.unwrap(),
+        Accepted::NoPackage
+    );
     assert_eq!(loft.store.remove_package(OTHER, upload_id).await.unwrap(), Removed::Unknown);
     assert_eq!(loft.store.remove_package(APP, upload_id).await.unwrap(), Removed::Done("ours".into()));
 }
@@ -60,7 +63,7 @@ async fn a_push_is_only_there_for_the_app_that_made_it() {
     loft.store.add_app(app(OTHER)).await.unwrap();
     let push_id = loft.push(1, FAR_AHEAD).await;
     let theirs =
-        loft.store.add_pushes(vec![new_push(OTHER, 1, FAR_AHEAD)], |_, _| String::new()).await.unwrap().unwrap()[0];
+        accepted(loft.store.add_pushes(vec![new_push(OTHER, 1, FAR_AHEAD)], |_, _| String::new()).await.unwrap());
     assert!(loft.store.push(OTHER, push_id).await.unwrap().is_none());
     assert!(loft.store.push(APP, theirs).await.unwrap().is_none());
     let all = PushFilter { days: EVER, message_type: None, audience: None };

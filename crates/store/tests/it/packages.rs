@@ -1,9 +1,9 @@
 //! Packages and the pushes that read them; and pushes asked for by what they were.
 
 use pigeonloft_model::{AudienceKind, Day, DayFormat, Days, MessageType, PushId, UploadId};
-use pigeonloft_store::{NewPush, PushFilter, Removed};
+use pigeonloft_store::{Accepted, NewPush, PushFilter, Removed};
 
-use crate::support::{APP, EVER, FAR_AHEAD, Loft, new_package, new_push, next_millisecond, package_push};
+use crate::support::{APP, EVER, FAR_AHEAD, Loft, accepted, new_package, new_push, next_millisecond, package_push};
 
 #[tokio::test]
 async fn a_package_that_was_answered_is_there_after_a_restart() {
@@ -21,7 +21,7 @@ async fn a_package_is_kept_as_long_as_a_push_reads_it() {
     let loft = Loft::open().await;
     let upload_id = loft.store.add_package(new_package(APP, "read")).await.unwrap();
     let push_id =
-        loft.store.add_pushes(vec![package_push(APP, upload_id)], |_, _| String::new()).await.unwrap().unwrap()[0];
+        accepted(loft.store.add_pushes(vec![package_push(APP, upload_id)], |_, _| String::new()).await.unwrap());
     let started = loft.store.start_push(push_id).await.unwrap().unwrap();
     assert_eq!(started.stored_as.as_deref(), Some("read"));
 
@@ -30,7 +30,10 @@ async fn a_package_is_kept_as_long_as_a_push_reads_it() {
     loft.store.finish_push(push_id, None).await.unwrap();
     assert_eq!(loft.store.remove_package(APP, upload_id).await.unwrap(), Removed::Done("read".into()));
     assert_eq!(loft.store.remove_package(APP, upload_id).await.unwrap(), Removed::Unknown);
-    assert_eq!(loft.store.add_pushes(vec![package_push(APP, upload_id)], |_, _| String::new()).await.unwrap(), None);
+    assert_eq!(
+        loft.store.add_pushes(vec![package_push(APP, upload_id)], |_, _| String::new()).await.unwrap(),
+        Accepted::NoPackage
+    );
 }
 
 #[tokio::test]
@@ -40,7 +43,7 @@ async fn an_unused_package_goes_and_an_id_is_never_given_twice() {
     let used = loft.store.add_package(new_package(APP, "used")).await.unwrap();
     let created_at = loft.store.package(APP, used).await.unwrap().unwrap().created_at;
     next_millisecond();
-    let push_id = loft.store.add_pushes(vec![package_push(APP, used)], |_, _| String::new()).await.unwrap().unwrap()[0];
+    let push_id = accepted(loft.store.add_pushes(vec![package_push(APP, used)], |_, _| String::new()).await.unwrap());
     loft.store.finish_push(push_id, None).await.unwrap();
     let last_used_at = loft.store.package(APP, used).await.unwrap().unwrap().last_used_at;
     assert!(last_used_at > created_at);
@@ -82,7 +85,7 @@ async fn pushes_are_found_by_day_type_and_audience_a_page_at_a_time() {
         (7, AudienceKind::Account, MessageType::Notify),
     ] {
         let new = NewPush { day: Day(day), audience, message_type, ..new_push(APP, 1, FAR_AHEAD) };
-        ids.push(loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap().unwrap()[0]);
+        ids.push(accepted(loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap()));
     }
     let days = |first, last| Days { first: Day(first), last: Day(last), format: DayFormat::Dashed };
     let any = PushFilter { days: EVER, message_type: None, audience: None };

@@ -3,7 +3,7 @@
 use pigeonloft_model::{AccessId, Outcome, PushState};
 use pigeonloft_store::{Acknowledged, Batch, NewPush};
 
-use crate::support::{APP, FAR_AHEAD, Loft, batch, new_push};
+use crate::support::{APP, FAR_AHEAD, Loft, accepted, batch, new_push};
 
 #[tokio::test]
 async fn what_waits_of_a_stopped_push_is_in_no_inbox_and_goes_in_bites() {
@@ -66,7 +66,7 @@ async fn a_push_whose_last_batch_is_under_way_is_stopped_all_the_same() {
 async fn a_push_that_waits_for_its_time_ends_at_once_when_it_is_stopped() {
     let loft = Loft::open().await;
     let new = NewPush { start_at: FAR_AHEAD, ..new_push(APP, 1, FAR_AHEAD) };
-    let push_id = loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap().unwrap()[0];
+    let push_id = accepted(loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap());
     assert!(loft.store.stop_push(APP, push_id).await.unwrap());
     let ended = loft.store.push(APP, push_id).await.unwrap().unwrap();
     assert_eq!((ended.state, ended.finished_at.is_some()), (PushState::Stopped, true));

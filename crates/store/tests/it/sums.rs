@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use crate::support::{APP, Loft, batch, new_push};
+use crate::support::{APP, Loft, accepted, batch, new_push};
 
 const DEVICES: u8 = 6;
 const PUSHES: usize = 3;
@@ -68,7 +68,7 @@ proptest! {
                     group_id: (n == 1).then(|| "plan".to_owned()),
                     ..new_push(APP, 1_000, n as i64)
                 };
-                pushes.push(loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap().unwrap()[0]);
+                pushes.push(accepted(loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap()));
             }
             let connection = loft.behind_its_back();
             for event in events {

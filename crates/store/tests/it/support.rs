@@ -7,7 +7,8 @@ use pigeonloft_model::{
     AccessId, AudienceKind, Day, DayFormat, Days, DeviceId, MessageType, Outcome, Platform, PushId, Token, UploadId,
 };
 use pigeonloft_store::{
-    App, BadRows, Batch, Counts, Cursor, LeftOut, NewDevice, NewPackage, NewPush, Recipient, Registered, Store,
+    Accepted, App, BadRows, Batch, Counts, Cursor, LeftOut, NewDevice, NewPackage, NewPush, Recipient, Registered,
+    Store,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -61,7 +62,7 @@ impl Loft {
     /// Accepts a push of the app to so many rows.
     pub(crate) async fn push(&self, rows: u64, expire_at: i64) -> PushId {
         let new = new_push(APP, rows, expire_at);
-        self.store.add_pushes(vec![new], |id, _| format!("payload of {id}")).await.unwrap().unwrap()[0]
+        accepted(self.store.add_pushes(vec![new], |id, _| format!("payload of {id}")).await.unwrap())
     }
 
     /// Records a batch whose every row names the device beside it.
@@ -112,6 +113,14 @@ pub(crate) fn batch(push_id: PushId, first_row: u64, rows: u64, no_device: u64, 
     }
 }
 
+/// The id of a push that was accepted.
+pub(crate) fn accepted(answered: Accepted) -> PushId {
+    match answered {
+        Accepted::Pushes(ids) => ids[0],
+        refused => panic!("{refused:?}"),
+    }
+}
+
 pub(crate) fn app(access_id: AccessId) -> App {
     App {
         access_id,
@@ -129,7 +138,14 @@ pub(crate) fn token(n: u8) -> Token {
 }
 
 pub(crate) fn new_device(access_id: AccessId, n: u8) -> NewDevice {
-    NewDevice { access_id, token: token(n), password_hash: [n; 32], environment: None, channel: None }
+    NewDevice {
+        access_id,
+        token: token(n),
+        password_hash: [n; 32],
+        environment: None,
+        channel: None,
+        reported: Vec::new(),
+    }
 }
 
 pub(crate) fn new_push(access_id: AccessId, audience_rows: u64, expire_at: i64) -> NewPush {
@@ -144,6 +160,8 @@ pub(crate) fn new_push(access_id: AccessId, audience_rows: u64, expire_at: i64) 
         audience: AudienceKind::TokenList,
         plan_id: None,
         group_id: None,
+        first_device: None,
+        digest: None,
         start_at: 0,
         day: Day(0),
         expire_at,

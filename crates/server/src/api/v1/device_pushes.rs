@@ -77,6 +77,7 @@ async fn explained(loft: &Arc<Loft>, app: &App, token: &str, push_id: &str) -> R
         token: token.trim().to_owned(),
         is_online: loft.hub.is_online(device.device),
         recipients_days: loft.config.push.recipients_days,
+        target_days: loft.config.push.target_days,
         minute_of_day: loft.minute_of_day(),
         folder: PackageFolder::of(&loft.config),
         device,

@@ -13,9 +13,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pigeonloft_channels::xg::{PUSH_TOPIC, RECEIPT_TOPIC};
 use pigeonloft_model::{
-    AccessId, Account, AccountOperation, AccountType, Channel, DeviceId, Environment, Fault, Platform, RetCode, Token,
+    AccessId, Account, AccountOperation, AccountType, Channel, DeviceId, Environment, Fault, Platform, RetCode, Tag,
+    TagType, Token,
 };
-use pigeonloft_store::{AccountKey, App, NewDevice, Registered};
+use pigeonloft_store::{AccountKey, App, NewDevice, Registered, Reports};
 use serde_json::{Value, json};
 
 use super::{Members, Problem, whole};
@@ -38,10 +39,10 @@ pub(super) async fn register(
     let given = Members::of(&body)?;
     let token = given.text("token")?.map_or_else(random::<18>, |text| Ok(text.trim().to_owned()))?;
     let token: Token = token.parse().map_err(|error| Problem::member("token", error))?;
-    let Details { environment, channel } = Details::of(&given, app.platform)?;
+    let Details { environment, channel, reported } = Details::of(&given, app.platform)?;
     let password = random::<16>()?;
     let password_hash = crate::password::password_hash(&password);
-    let new = NewDevice { access_id: app.access_id, token, password_hash, environment, channel };
+    let new = NewDevice { access_id: app.access_id, token, password_hash, environment, channel, reported };
     match loft.store.register_device(new).await? {
         Registered::New(_) => leave.spend(),
         // No device was added: it was imported.
@@ -91,8 +92,8 @@ pub(super) async fn change(
     let ((access_id, device), body) = whole(&loft, itself(&loft, &headers, &token).await, body).await?;
     let given = Members::of(&body)?;
     let app = loft.app(access_id).await?.ok_or_else(|| Problem::not_found("the device's app is gone"))?;
-    let Details { environment, channel } = Details::of(&given, app.platform)?;
-    loft.store.change_device(device, environment, channel).await?;
+    let Details { environment, channel, reported } = Details::of(&given, app.platform)?;
+    loft.store.change_device(access_id, device, environment, channel, reported).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -149,6 +150,7 @@ fn random<const N: usize>() -> Result<String, Problem> {
 struct Details {
     environment: Option<Environment>,
     channel: Option<(String, String)>,
+    reported: Reports,
 }
 
 impl Details {
@@ -165,8 +167,22 @@ impl Details {
             (Some(_), None) => return Err(Problem::member("channel_token", "it is missing, channel needs it")),
             (None, Some(_)) => return Err(Problem::member("channel", "it is missing, channel_token needs it")),
         };
-        Ok(Self { environment, channel })
+        Ok(Self { environment, channel, reported: reported(given)? })
     }
+}
+
+/// What a device reports, each as the tag it becomes; an empty text takes the tag away.
+fn reported(given: &Members) -> Result<Reports, Problem> {
+    let mut reported = Vec::new();
+    for (member, kind) in TagType::REPORTED {
+        let Some(text) = given.text(member)? else { continue };
+        let name = match text.trim() {
+            "" => None,
+            text => Some(Tag::name(text).map_err(|error| Problem::member(member, error))?.to_owned()),
+        };
+        reported.push((kind, name));
+    }
+    Ok(reported)
 }
 
 fn vendor(name: &str) -> Result<String, Problem> {
@@ -239,13 +255,23 @@ mod tests {
     #[test]
     fn the_environment_counts_on_apples_platforms_alone() {
         let said = given(&json!({"environment": "dev", "unknown": [1]}));
-        let none = Details { environment: None, channel: None };
+        let none = Details { environment: None, channel: None, reported: vec![] };
         assert_eq!(Details::of(&said, Platform::Android).unwrap(), none);
-        let dev = Details { environment: Some(Environment::Dev), channel: None };
+        let dev = Details { environment: Some(Environment::Dev), channel: None, reported: vec![] };
         assert_eq!(Details::of(&said, Platform::Ios).unwrap(), dev);
         assert!(
             detail(Details::of(&given(&json!({"environment": "test"})), Platform::Ios)).starts_with("environment: ")
         );
+    }
+
+    #[test]
+    fn what_a_device_reports_is_a_tag_of_its_type() {
+        let of = |body: Value| reported(&given(&body));
+        let said = of(json!({"app_version": " 1.2 ", "brand": "", "model": null, "country": "信".repeat(50)})).unwrap();
+        let country = (TagType::Country, Some("信".repeat(50)));
+        assert_eq!(said, [(TagType::AppVersion, Some("1.2".into())), country, (TagType::Brand, None)]);
+        assert!(detail(of(json!({"language": "a".repeat(51)}))).starts_with("language: a tag has 1 to 50 characters"));
+        assert!(detail(of(json!({"sdk_version": 7}))).starts_with("sdk_version: give a text"));
     }
 
     #[test]

@@ -11,7 +11,9 @@ mod plans;
 pub(super) mod push;
 mod statistics;
 mod stops;
+mod tags;
 mod upload;
+mod verdicts;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -39,6 +41,8 @@ pub(super) fn routes() -> Routes {
         .route("/v3/device/account/batchoperate", call(Style::Snake, accounts::operate, described::operate_accounts()))
         .route("/v3/device/account/query", call(Style::Camel, accounts::query, described::query_accounts()))
         .route("/v3/push/plan/add_plan_push", call(Style::Camel, plans::add_plan_push, described::add_plan()))
+        .route("/v3/device/tag", call(Style::Snake, tags::operate, described::operate_tags()))
+        .route("/v3/device/tag/delete_all_device", call(Style::Snake, tags::delete, described::delete_tags()))
         .merge(statistics::routes())
 }
 

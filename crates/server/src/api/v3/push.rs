@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pigeonloft_model::payload::Payload;
 use pigeonloft_model::{
-    AcceptMinutes, Audience, Day, Exclude, Fault, Occurrences, PackageKind, Push, PushId, RetCode, UploadId,
+    AcceptMinutes, Audience, Day, DeviceId, Exclude, Fault, Occurrences, PackageKind, Push, PushId, RetCode, UploadId,
 };
-use pigeonloft_store::{App, NewPush, Package};
+use pigeonloft_store::{Accepted, App, NewPush, Package, REPEATED_WITHIN_S};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::api::answer::Answer;
 use crate::auth::internal;
@@ -43,42 +44,46 @@ pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<
 /// occurrences, and the tokens left out of it.
 async fn take(loft: &Loft, app: &App, push: &mut Push, now: i64) -> Result<(Vec<String>, Vec<String>), Fault> {
     let unknown = leave_unknown_tokens_out(loft, app, push).await?;
-    let audience_rows = check_audience(loft, app, push).await?;
+    let rows = check_audience(loft, app, push).await?;
     if let Some(exclude) = push.exclude {
         check_excluded(loft, app, exclude).await?;
     }
-    let is_package_push = push.audience.package().is_some();
-    if is_package_push && !loft.take_package_push_turn(app.access_id) {
+    let is_bulk = push.audience.kind().is_bulk();
+    if is_bulk && !loft.take_bulk_push_turn(app.access_id) {
         return Err(Fault::new(
             RetCode::TooFast,
-            "this app pushed to a package less than a second ago: one such push a second is taken, repeat this one",
+            "this app pushed to all, by tag or to a package less than a second ago: one such push a second is taken, \
+             repeat this one",
         ));
     }
-    let accepted = accept(loft, app, push, now, audience_rows).await;
-    if accepted.is_err() && is_package_push {
-        loft.give_back_package_push_turn(app.access_id);
+    let accepted = accept(loft, app, push, now, rows).await;
+    if accepted.is_err() && is_bulk {
+        loft.give_back_bulk_push_turn(app.access_id);
     }
     let push_ids = accepted?;
     let kind = push.audience.kind();
     for push_id in &push_ids {
         loft.metrics.push_accepted(kind.as_str());
-        tracing::info!(%push_id, access_id = %app.access_id, %kind, audience_rows, "push accepted");
+        tracing::info!(%push_id, access_id = %app.access_id, %kind, audience_rows = rows.count, "push accepted");
     }
     Ok((push_ids.iter().map(PushId::to_string).collect(), unknown))
 }
 
 /// Makes a push durable, or each of its occurrences.
-async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, audience_rows: u64) -> Result<Vec<PushId>, Fault> {
+async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, rows: Rows) -> Result<Vec<PushId>, Fault> {
+    let digest = digest(push);
     let new = |request: String, start_at: i64| NewPush {
         access_id: app.access_id,
         request,
         upload_id: push.audience.package(),
         exclude_upload_id: push.exclude.map(|exclude| exclude.upload_id),
-        audience_rows,
         message_type: push.message_type,
         audience: push.audience.kind(),
         plan_id: push.plan_id.clone(),
         group_id: push.group_id.clone(),
+        audience_rows: rows.count,
+        first_device: rows.first_device,
+        digest,
         start_at,
         day: Day::of(start_at, loft.config.push.utc_offset),
         expire_at: push.expire.deadline(start_at),
@@ -99,9 +104,43 @@ async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, audience_rows: u6
             times.iter().map(at).collect()
         }
     };
-    let push_ids = loft.store.add_pushes(new, template).await.map_err(|error| internal(&error))?;
+    let accepted = loft.store.add_pushes(new, template).await.map_err(|error| internal(&error))?;
     loft.due.notify_one();
-    push_ids.ok_or_else(|| no_package(push.audience.package()))
+    match accepted {
+        Accepted::Pushes(push_ids) => Ok(push_ids),
+        Accepted::NoPackage => Err(no_package(push.audience.package())),
+        Accepted::Repeats(earlier) => Err(Fault::new(
+            RetCode::RepeatedPush,
+            format!(
+                "push {earlier} has the same message for the same audience, at about the same time: one is taken in \
+                 {REPEATED_WITHIN_S} seconds; change the message, or push later"
+            ),
+        )),
+    }
+}
+
+/// What tells whether a push to all, or by tag, was made before: its message and whom it is for.
+fn digest(push: &Push) -> Option<[u8; 32]> {
+    if !push.audience.is_chosen() {
+        return None;
+    }
+    let whom = json!([push.audience, push.environment, push.exclude, push.sample]);
+    let what = json!([whom, push.message_type, push.message]);
+    Some(Sha256::digest(what.to_string()).into())
+}
+
+/// The rows of an audience.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::api) struct Rows {
+    count: u64,
+    /// Where the audience has none: the first device id, each id from there on being one.
+    first_device: Option<DeviceId>,
+}
+
+impl Rows {
+    fn of(count: u64) -> Self {
+        Self { count, first_device: None }
+    }
 }
 
 /// Tokens no device has: refused, or with `ignore_invalid_token` left out and answered.
@@ -137,9 +176,16 @@ async fn leave_unknown_tokens_out(loft: &Loft, app: &App, push: &mut Push) -> Re
     Ok(unknown)
 }
 
-/// Whether the audience can be pushed to, and how many rows it has.
-pub(in crate::api) async fn check_audience(loft: &Loft, app: &App, push: &Push) -> Result<u64, Fault> {
+/// Whether the audience can be pushed to, and which rows it has.
+pub(in crate::api) async fn check_audience(loft: &Loft, app: &App, push: &Push) -> Result<Rows, Fault> {
     match &push.audience {
+        Audience::All {} | Audience::Tag(_) => {
+            let span = loft.store.device_span(app.access_id).await.map_err(|error| internal(&error))?;
+            let span = span.ok_or_else(|| {
+                Fault::new(RetCode::NoTarget, "this app has no devices: register or import some first")
+            })?;
+            Ok(Rows { count: span.ids, first_device: Some(span.first) })
+        }
         Audience::Account(_) | Audience::AccountList(_) => {
             let accounts = push.audience.accounts();
             let keys = accounts.iter().map(|name| pigeonloft_store::AccountKey {
@@ -158,14 +204,14 @@ pub(in crate::api) async fn check_audience(loft: &Loft, app: &App, push: &Push) 
                     ),
                 ));
             }
-            Ok(accounts.len() as u64)
+            Ok(Rows::of(accounts.len() as u64))
         }
-        Audience::Token(_) | Audience::TokenList(_) => Ok(push.audience.tokens().len() as u64),
-        Audience::AccountPackage(upload_id) => Ok(package(loft, app, *upload_id).await?.details.rows),
+        Audience::Token(_) | Audience::TokenList(_) => Ok(Rows::of(push.audience.tokens().len() as u64)),
+        Audience::AccountPackage(upload_id) => Ok(Rows::of(package(loft, app, *upload_id).await?.details.rows)),
         Audience::TokenPackage(upload_id) => {
             let package = package(loft, app, *upload_id).await?.details;
             match package.first_not_token {
-                None => Ok(package.rows),
+                None => Ok(Rows::of(package.rows)),
                 Some(first) => Err(Fault::invalid(
                     "upload_id",
                     format!(

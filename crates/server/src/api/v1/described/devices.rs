@@ -1,6 +1,6 @@
 //! Devices.
 
-use pigeonloft_model::{AccountOperation, Channel, Environment};
+use pigeonloft_model::{AccountOperation, Channel, Environment, Tag, TagType};
 use serde_json::{Value, json};
 
 use super::super::devices::CHANNEL_TOKEN_BYTES;
@@ -12,9 +12,21 @@ use crate::api::openapi::{Caller, Operation};
 const TAG: &str = "v1 devices";
 
 /// What a device says of itself.
-fn details() -> [(&'static str, Value); 3] {
+fn details() -> [(&'static str, Value); 10] {
     let vendors = Channel::ALL.iter().filter(|channel| **channel != Channel::Xg).map(|channel| channel.as_str());
+    let reported = |place: usize| {
+        let (member, kind) = TagType::REPORTED[place];
+        (member, text_of(0..=Tag::NAME_MAX, &format!("its tag of `{kind}`; empty: it has none")))
+    };
+    let [version, province, country, language, brand, model, sdk_version] = std::array::from_fn(reported);
     [
+        version,
+        province,
+        country,
+        language,
+        brand,
+        model,
+        sdk_version,
         ("environment", choice(Environment::ALL.iter().map(|name| name.as_str()), "on iOS and macOS")),
         ("channel", choice(vendors, "a vendor's channel; with `channel_token`")),
         ("channel_token", text_of(1..=CHANNEL_TOKEN_BYTES, "the device's token there; with `channel`")),
@@ -23,8 +35,8 @@ fn details() -> [(&'static str, Value); 3] {
 
 /// `POST /v1/devices`
 pub(in super::super) fn register() -> Operation {
-    let [environment, channel, channel_token] = details();
-    let request = asked("Registration", &[], [("token", token()), environment, channel, channel_token]);
+    let mut request = asked("Registration", &[], details());
+    request["properties"]["token"] = token();
     let mqtt = answered(
         "MqttAccess",
         [
@@ -61,7 +73,7 @@ pub(in super::super) fn change() -> Operation {
 
 /// `DELETE /v1/devices/{token}`
 pub(in super::super) fn remove_device() -> Operation {
-    itself("deleteDevice", "Deletes a device, its accounts and what waits for it").empty(204, "Deleted")
+    itself("deleteDevice", "Deletes a device, its accounts, tags and what waits for it").empty(204, "Deleted")
 }
 
 /// `PUT /v1/devices/{token}/accounts`

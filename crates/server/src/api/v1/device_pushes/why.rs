@@ -4,6 +4,8 @@
 //! dispatch leaves devices out: by the resolver that dispatch uses, and by the row of the package, which is searched for and
 //! not walked to.
 
+mod chosen;
+
 use jiff::Timestamp;
 use pigeonloft_model::{
     AcceptMinutes, Audience, Outcome, PackageKind, Platform, Push as Request, PushState, ReceiptEvent,
@@ -108,6 +110,7 @@ pub(super) struct Case {
     /// What is on record.
     pub(super) reported: Option<Reported>,
     pub(super) recipients_days: u32,
+    pub(super) target_days: u32,
     pub(super) minute_of_day: u16,
     pub(super) folder: PackageFolder,
 }
@@ -132,7 +135,7 @@ impl Case {
             return Ok(Why { because: None, text: self.became(reported) });
         }
         let naming = Naming::of(&self.request, self.started.push.access_id, self.platform);
-        let row = match self.place(&naming)? {
+        let row = match self.place(&naming, store)? {
             Place::Row(row) => row,
             Place::Nowhere(text) => return Ok(Why::not(Because::NotInAudience, text)),
             Place::Gone => {
@@ -204,7 +207,10 @@ impl Case {
     }
 
     /// Where the device stands in the audience.
-    fn place(&self, naming: &Naming) -> Result<Place, Error> {
+    fn place(&self, naming: &Naming, store: &Reader) -> Result<Place, Error> {
+        if self.request.audience.is_chosen() {
+            return self.place_among_all(store);
+        }
         let (row, called) = match naming.by {
             By::Token => (self.token.as_str(), "token".to_owned()),
             By::Account(account_type, _) => match &self.device.account {
@@ -322,6 +328,14 @@ impl Case {
             let text =
                 format!("what became of single devices is forgotten {days} days after a push (push.recipients_days)");
             return Why::not(Because::Forgotten, text);
+        }
+        if self.request.audience.is_chosen() {
+            let text = format!(
+                "the push is for the device as it is now, and was not when it came to it: its tags, its environment or when it \
+                 was seen last have changed since the push started{}",
+                at(push.started_at)
+            );
+            return Why::not(Because::NotThen, text);
         }
         let since = match (&self.device.account, self.request.audience.tokens()) {
             (Some(account), []) => format!("it was bound to its account{}", at(Some(account.bound_at))),

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::api::openapi::Operation;
 use crate::api::openapi::schema::{account_name, account_type, answered, asked, list, list_of, text, token, whole};
 
-const TAG: &str = "v3 devices";
-const TOKEN: &str = "0123456789abcdef0123456789abcdef0123";
+pub(super) const TAG: &str = "v3 devices";
+pub(super) const TOKEN: &str = "0123456789abcdef0123456789abcdef0123";
 
 fn account() -> Value {
     asked("Account", &["account"], [("account", account_name()), ("account_type", account_type())])
@@ -22,7 +22,7 @@ fn tokens(description: &str) -> Value {
 }
 
 /// A code for each element of a batch.
-fn result() -> (&'static str, Value) {
+pub(super) fn result() -> (&'static str, Value) {
     ("result", list(text(""), "for each element in its order: \"0\", or the code of what is wrong with it"))
 }
 

@@ -4,6 +4,7 @@
 mod devices;
 mod push;
 mod statistics;
+mod tags;
 
 pub(super) use self::devices::{operate_accounts, query_accounts};
 pub(in crate::api) use self::push::push_request;
@@ -12,6 +13,7 @@ pub(super) use self::statistics::{
     device_stat_overview, push_channel_stat_overview, push_group_stat_channel, push_list_by_token, push_record,
     push_task_stat_channel,
 };
+pub(super) use self::tags::{delete_tags, operate_tags};
 
 use serde_json::Value;
 

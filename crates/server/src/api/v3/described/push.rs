@@ -7,6 +7,7 @@ use pigeonloft_model::{
 use serde_json::{Map, Value, json};
 
 use super::one_push;
+use super::tags::{tag_list, tag_rules};
 use crate::api::openapi::Operation;
 use crate::api::openapi::schema::{
     account_type, answered, asked, bit, choice, list, list_of, members_of, of_table, switch, text, text_of, whole,
@@ -45,25 +46,6 @@ pub(in super::super) fn push() -> Operation {
         .members(
             "Pushed",
             [
-                (
-                    "exclude_upload_id",
-                    whole(1..=i64::from(i32::MAX), "a package whose devices are left out; ours, not of TPNS"),
-                ),
-                (
-                    "exclude_audience_type",
-                    choice(
-                        PackageKind::ALL.iter().map(|kind| kind.as_str()),
-                        "what its rows are; the push's kind where not given",
-                    ),
-                ),
-                ("sample", sample()),
-                (
-                    "sample_seed",
-                    text_of(
-                        0..=Sample::SEED_MAX,
-                        "which devices a sample takes: the same for the same seed; the package where not given",
-                    ),
-                ),
                 ("seq", json!({ "type": ["string", "number", "null"], "description": "as it was given" })),
                 ("push_id", one_or_more),
                 ("environment", choice(Environment::ALL.iter().map(|name| name.as_str()), "the push's")),
@@ -90,6 +72,8 @@ pub(in crate::api) fn push_request() -> Value {
             ("upload_id", package),
             ("account_list", texts("the accounts, of `account_list`; of `account` the first counts")),
             ("token_list", texts("the tokens, of `token_list`; of `token` the first counts")),
+            ("tag_rules", tag_rules()),
+            ("tag_list", tag_list()),
             ("account_type", account_type()),
             ("account_push_type", bit("0: the device that bound the account last, 1: all its devices")),
             ("environment", choice(Environment::ALL.iter().map(|name| name.as_str()), "on iOS and macOS")),
@@ -112,6 +96,25 @@ pub(in crate::api) fn push_request() -> Value {
             ("force_collapse", switch("deliver also where replacing is impossible")),
             ("tpns_online_push_type", bit("1: also a device online on our own channel is reached by its vendor's")),
             ("multi_pkg", switch("every package name of the app")),
+            (
+                "exclude_upload_id",
+                whole(1..=i64::from(i32::MAX), "a package whose devices are left out; ours, not of TPNS"),
+            ),
+            (
+                "exclude_audience_type",
+                choice(
+                    PackageKind::ALL.iter().map(|kind| kind.as_str()),
+                    "what its rows are; the push's kind where not given",
+                ),
+            ),
+            ("sample", sample()),
+            (
+                "sample_seed",
+                text_of(
+                    0..=Sample::SEED_MAX,
+                    "which devices a sample takes: the same for the same seed; the package where not given",
+                ),
+            ),
             ("plan_id", text_of(0..=Push::PLAN_ID_MAX, "the plan it counts in")),
             ("group_id", text_of(0..=Push::PLAN_ID_MAX, "the group it counts in")),
             (

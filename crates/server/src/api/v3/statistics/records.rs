@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pigeonloft_model::{Expire, Fault, Push, PushRecordQuery, RetCode, Zone};
+use pigeonloft_model::{Audience, Expire, Fault, Push, PushRecordQuery, RetCode, Zone};
 use pigeonloft_store::{App, Push as StoredPush, PushFilter};
 use serde_json::{Value, json};
 
@@ -56,12 +56,20 @@ fn record(stored: &StoredPush, zone: Zone) -> Result<Value, Fault> {
         "targetList": Some(targets).filter(|targets| !targets.is_empty()),
         // The id a later push gives to take this one's place: that of the first in the line.
         "collapseID": if kind.is_bulk() { push.collapse_id.unwrap_or(stored.push_id).0 } else { 0 },
-        // No push by tag is taken yet.
-        "tagSet": null,
+        "tagSet": tag_set(&push.audience),
         "uploadId": stored.upload_id.map_or(0, |upload_id| upload_id.0),
         "pushConfig": { "android": push.message.android, "ios": push.message.ios },
         "source": "api",
     }))
+}
+
+/// The tags of a push by tags: as `tag_list` says it where that can, else as `tag_rules` does.
+fn tag_set(audience: &Audience) -> Value {
+    let Audience::Tag(rules) = audience else { return Value::Null };
+    match rules.as_list() {
+        Some((tags, op)) => json!({ "tags": tags, "op": op }),
+        None => json!({ "tag_rules": rules }),
+    }
 }
 
 #[cfg(test)]
