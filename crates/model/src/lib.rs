@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod app;
+pub mod attribute;
 pub mod audience;
 pub mod day;
 pub mod ids;
@@ -20,6 +21,7 @@ pub mod tag;
 
 pub use account::{Account, AccountOperation, AccountQuery, AccountType, TokenAccounts};
 pub use app::Platform;
+pub use attribute::{AttributeCall, AttributeOperation};
 pub use audience::{Audience, AudienceKind};
 pub use day::{Day, DayFormat, Days};
 pub use ids::{AccessId, DeviceId, MessageId, PlanId, PushId, Token, UploadId};

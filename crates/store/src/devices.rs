@@ -70,7 +70,11 @@ pub(crate) fn environment(code: i64) -> Environment {
 
 /// The device of this token. A text that is no token is nobody's.
 pub(crate) fn find(connection: &Connection, access_id: AccessId, token: &str) -> Result<Option<DeviceId>> {
-    let Ok(token) = token.parse::<Token>() else { return Ok(None) };
+    token.parse().map_or(Ok(None), |token| of_token(connection, access_id, token))
+}
+
+/// The device of this token.
+pub(crate) fn of_token(connection: &Connection, access_id: AccessId, token: Token) -> Result<Option<DeviceId>> {
     Ok(connection
         .prepare_cached("SELECT device_id FROM device WHERE access_id = ?1 AND token = ?2")?
         .query_row(params![access_id.0, token.to_bytes()], |row| row.get(0).map(DeviceId))
@@ -254,7 +258,7 @@ impl Store {
         .await
     }
 
-    /// Deletes a device with its accounts and what waits for it; pushes that still had a message for it count it as
+    /// Deletes a device with its accounts, its attributes and what waits for it; pushes that still had a message for it count it as
     /// gone. Returns how many did.
     ///
     /// # Errors

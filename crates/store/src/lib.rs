@@ -8,6 +8,7 @@ mod accept;
 mod accounts;
 mod activity;
 mod apps;
+mod attributes;
 mod batches;
 mod choose;
 mod days;
@@ -43,6 +44,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use accounts::{AccountKey, Bound};
 pub use apps::{App, BadRows};
+pub use attributes::Declared;
 pub use batches::{Batch, Cursor, LeftOut, Recipient, Within};
 pub use choose::{Choice, Span};
 pub use days::{DaySums, Sums};

@@ -25,6 +25,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/11.sql"),
     include_str!("migrations/12.sql"),
     include_str!("migrations/13.sql"),
+    include_str!("migrations/14.sql"),
 ];
 
 /// Which version of the schema this program knows: kept in the file as its `user_version`, 0 in an empty one.

@@ -93,6 +93,24 @@ CREATE TABLE deleted_tag (
     tag_id INTEGER PRIMARY KEY
 ) STRICT;
 
+-- Names that an app has declared for attributes of its devices. AUTOINCREMENT: values of a name that is declared no more
+-- are never another's.
+CREATE TABLE attribute_name (
+    name_id   INTEGER PRIMARY KEY AUTOINCREMENT,
+    access_id INTEGER NOT NULL REFERENCES app (access_id),
+    name      TEXT    NOT NULL,
+    UNIQUE (access_id, name)
+) STRICT;
+
+-- What devices have under these names. No foreign key on the name: to take one off, all devices' values would have to go in
+-- one transaction.
+CREATE TABLE attribute (
+    device_id INTEGER NOT NULL REFERENCES device (device_id) ON DELETE CASCADE,
+    name_id   INTEGER NOT NULL,
+    value     TEXT    NOT NULL,
+    PRIMARY KEY (device_id, name_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE package (
     upload_id       INTEGER PRIMARY KEY AUTOINCREMENT,
     access_id       INTEGER NOT NULL REFERENCES app (access_id),

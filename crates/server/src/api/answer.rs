@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 /// How an endpoint spells code and text. Each keeps its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// `retCode` and `errMsg`: upload, account query, statistics.
+    /// `retCode` and `errMsg`: upload, account query, attributes, statistics.
     Camel,
     /// `ret_code` and `err_msg`: push, cancelling one, account operations.
     Snake,

@@ -1,6 +1,7 @@
 //! `pigeonloft app`: creates, lists and changes apps, in the database itself.
 
 mod allow_ip;
+mod attribute;
 
 use allow_ip::AllowIp;
 use clap::{Args, Subcommand, ValueEnum};
@@ -29,6 +30,8 @@ pub(super) enum AppCommand {
     List(List),
     Set(Set),
     AllowIp(AllowIp),
+    #[command(subcommand)]
+    Attribute(attribute::AttributeCommand),
 }
 
 impl AppCommand {
@@ -38,6 +41,7 @@ impl AppCommand {
             Self::List(list) => list.run(),
             Self::Set(set) => set.run(),
             Self::AllowIp(allow_ip) => allow_ip.run(),
+            Self::Attribute(command) => command.run(),
         }
     }
 }

@@ -122,6 +122,43 @@ fn what_cannot_be_done_is_said_with_a_hint() {
 }
 
 #[test]
+fn attributes_are_declared_by_name() {
+    let (place, data) = with_data();
+    place.app("7", "s");
+    let attribute = |command: &'static str, names: &[&'static str]| {
+        let args = ["app", "attribute", command, "--data-dir", &data, "--app", "7"];
+        pigeonloft(args.into_iter().chain(names.iter().copied()))
+    };
+    assert_eq!(attribute("list", &[]).ok(), "");
+    assert_eq!(
+        attribute("add", &[" nickname ", "city"]).ok(),
+        "app 7: has the attribute nickname\napp 7: has the attribute city\n"
+    );
+    assert_eq!(attribute("add", &["city"]).ok(), "app 7: has the attribute city\n", "it may be said twice");
+    assert_eq!(attribute("list", &[]).ok(), "city\nnickname\n");
+    for unfit in ["", "a|b", "{a", "a}", "a\nb", "012345678901234567890123456789012345678901234567890"] {
+        let ran = attribute("add", &[unfit]);
+        assert_eq!(ran.code, Some(2), "{unfit}: {}", ran.stderr);
+    }
+    let many: Vec<&'static str> = (0..49).map(|n| &*format!("attribute-{n}").leak()).collect();
+    assert_eq!(
+        attribute("add", &many).failed(),
+        "error: the app would have 51 attributes, of at most 50: none is added\n\
+         hint: take one back with `pigeonloft app attribute remove`\n"
+    );
+    let _ = attribute("add", &many[..48]).ok();
+    assert_eq!(
+        attribute("remove", &["city"]).ok(),
+        "app 7: the attribute city is gone, and what devices had under it\n"
+    );
+    assert_eq!(
+        attribute("remove", &["city"]).failed(),
+        "error: app 7 has no attribute \"city\"\nhint: `pigeonloft app attribute list --app 7` shows those it has\n"
+    );
+    assert_eq!(attribute("list", &[]).ok().lines().count(), 49);
+}
+
+#[test]
 fn wrong_usage_has_a_status_of_its_own() {
     let (_place, data) = with_data();
     for wrong in [
@@ -154,6 +191,10 @@ fn every_command_explains_itself() {
         "app list",
         "app set",
         "app allow-ip",
+        "app attribute",
+        "app attribute add",
+        "app attribute remove",
+        "app attribute list",
         "config",
         "package",
         "package check",

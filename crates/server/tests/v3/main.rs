@@ -2,6 +2,7 @@
 
 mod accept_time;
 mod addresses;
+mod attributes;
 mod audiences;
 mod delivery;
 mod device_pushes;

@@ -44,7 +44,19 @@ impl Doctor {
         // Where devices are missing and nothing is mended, both tables may hold rows of theirs.
         let devices_missing = !self.mend && found.iter().any(|seen| seen.table == "account_of_device");
         found.extend(self.unheld(devices_missing)?);
+        found.extend(self.undeclared()?);
         Ok(found)
+    }
+
+    /// Attributes under names that are declared no more: taking a name back was broken off.
+    fn undeclared(&self) -> Result<Option<Dangling>> {
+        let undeclared = "FROM attribute WHERE name_id NOT IN (SELECT name_id FROM attribute_name)";
+        let rows: u64 = self.connection.query_row(&format!("SELECT count(*) {undeclared}"), [], |row| row.get(0))?;
+        if rows > 0 && self.mend {
+            self.connection.execute(&format!("DELETE {undeclared}"), [])?;
+        }
+        let dangling = Dangling { table: "attribute".into(), parent: "attribute_name".into(), rows, may_go: true };
+        Ok((rows > 0).then_some(dangling))
     }
 
     /// Accounts bound to devices that do not hold them, or that are gone: between these two tables, an import would pay

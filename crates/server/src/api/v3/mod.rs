@@ -5,6 +5,7 @@
 //! refused by its head is never held.
 
 mod accounts;
+mod attributes;
 mod cancel;
 pub(super) mod described;
 mod plans;
@@ -43,6 +44,10 @@ pub(super) fn routes() -> Routes {
         .route("/v3/push/plan/add_plan_push", call(Style::Camel, plans::add_plan_push, described::add_plan()))
         .route("/v3/device/tag", call(Style::Snake, tags::operate, described::operate_tags()))
         .route("/v3/device/tag/delete_all_device", call(Style::Snake, tags::delete, described::delete_tags()))
+        .route(
+            "/v3/device/set_custom_attribute",
+            call(Style::Camel, attributes::attributes, described::set_custom_attribute()),
+        )
         .merge(statistics::routes())
 }
 

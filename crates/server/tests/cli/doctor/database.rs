@@ -135,6 +135,26 @@ fn early_receipts_that_nothing_will_count_are_deleted_and_no_others() {
 }
 
 #[test]
+fn attributes_of_nobody_and_under_no_name_are_deleted_and_no_others() {
+    let folder = Folder::copy();
+    folder.sql(
+        "INSERT INTO attribute_name SELECT 1, access_id, 'city' FROM app LIMIT 1;
+         INSERT INTO attribute VALUES (1, 1, 'Wuxi'), (2, 1, 'Wuxi')",
+    );
+    assert_eq!(folder.findings(&[]).0, Vec::<Value>::new());
+    for (left_over, says) in [
+        ("(1, 7, 'x'), (2, 7, 'x')", "rows of the table attribute that name a missing attribute_name: 2"),
+        ("(77, 1, 'x')", "rows of the table attribute that name a missing device: 1"),
+    ] {
+        folder.sql(&format!("INSERT INTO attribute VALUES {left_over}"));
+        folder.repaired(&[says]);
+    }
+    let connection = Connection::open(folder.database()).unwrap();
+    let left: u64 = connection.query_row("SELECT count(*) FROM attribute", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 2);
+}
+
+#[test]
 fn a_cursor_out_of_range_and_an_end_that_is_none_are_set_right() {
     for (wrong, says) in [
         ("rows_done = 8 WHERE push_id = 1", &["push 1 ended at row 8 of 7", "it counts 7 rows now"][..]),

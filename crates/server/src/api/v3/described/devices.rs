@@ -1,6 +1,7 @@
-//! Accounts of devices.
+//! Accounts and attributes of devices.
 
 use pigeonloft_model::AccountOperation;
+use pigeonloft_model::attribute::{NAME_BYTES_MAX, NAMES_MAX, VALUE_BYTES_MAX};
 use serde_json::{Value, json};
 
 use crate::api::openapi::Operation;
@@ -93,4 +94,35 @@ pub(in super::super) fn query_accounts() -> Operation {
             result(),
         ],
     )
+}
+
+fn attribute_info() -> Value {
+    let map = json!({
+        "type": "object", "additionalProperties": { "type": "string" }, "maxProperties": NAMES_MAX,
+        "description": format!("names of at most {NAME_BYTES_MAX} bytes, values of at most {VALUE_BYTES_MAX}"),
+    });
+    asked("AttributeInfo", &["attributeMap"], [("attributeMap", map)])
+}
+
+/// `POST /v3/device/set_custom_attribute`
+pub(in super::super) fn set_custom_attribute() -> Operation {
+    let commands = "1, 2: set these, an empty value takes one off; 3: take these off; 4: take all off; 5: ask for all";
+    let request = asked(
+        "AttributeCall",
+        &["cmd", "token"],
+        [("cmd", whole(1..=5, commands)), ("token", token()), ("attributeInfo", attribute_info())],
+    );
+    let example = json!({ "cmd": 1, "token": TOKEN, "attributeInfo": { "attributeMap": { "nickname": "Ming" } } });
+    Operation::v3(TAG, "setAttributes", "Sets what an app keeps of a device, or asks for it", &request, &example)
+        .says(
+            "Names are declared with `pigeonloft app attribute add`; others are answered, and do not touch those that are \
+             declared.",
+        )
+        .members(
+            "Attributes",
+            [
+                ("attributeInfo", attribute_info()),
+                ("invalidAttribute", list(text(""), "names that are not declared; only where there are some")),
+            ],
+        )
 }

@@ -6,7 +6,7 @@ mod push;
 mod statistics;
 mod tags;
 
-pub(super) use self::devices::{operate_accounts, query_accounts};
+pub(super) use self::devices::{operate_accounts, query_accounts, set_custom_attribute};
 pub(in crate::api) use self::push::push_request;
 pub(super) use self::push::{add_plan, cancel, push, stop, upload};
 pub(super) use self::statistics::{
