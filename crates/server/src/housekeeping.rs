@@ -36,6 +36,7 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
             if round == 0 {
                 forget(&loft, &stop).await?;
                 forget_accept_times(&loft, &stop).await?;
+                forget_answers(&loft, &stop).await?;
                 remove_unused_packages(&loft).await?;
             }
             Ok::<(), pigeonloft_store::Error>(())
@@ -96,6 +97,12 @@ async fn forget_accept_times(loft: &Loft, stop: &CancellationToken) -> Result<()
             break;
         }
     }
+    Ok(())
+}
+
+async fn forget_answers(loft: &Loft, stop: &CancellationToken) -> Result<(), pigeonloft_store::Error> {
+    let before = loft.answers_kept_since();
+    while !stop.is_cancelled() && loft.store.forget_answers(before, BITE).await? > 0 {}
     Ok(())
 }
 

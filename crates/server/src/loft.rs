@@ -10,7 +10,7 @@ use pigeonloft_model::{AcceptMinutes, AccessId, PushId};
 use pigeonloft_store::{App, Store};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::clock::unix_seconds;
+use crate::clock::{unix_millis, unix_seconds};
 use crate::config::Config;
 use crate::desk::FrontDesk;
 use crate::dispatch::progress::Board;
@@ -147,6 +147,13 @@ impl Loft {
     #[must_use]
     pub fn accepts_now(&self, accept: Option<&AcceptMinutes>) -> bool {
         accept.is_none_or(|accept| accept.contains(self.minute_of_day()))
+    }
+
+    /// Answers given before this, unix milliseconds, are kept no longer: their calls cannot be repeated any more.
+    #[must_use]
+    pub fn answers_kept_since(&self) -> i64 {
+        let kept_ms = self.config.http.idempotency_s.saturating_mul(1000);
+        unix_millis().saturating_sub(i64::try_from(kept_ms).unwrap_or(i64::MAX))
     }
 
     /// From now on no new work is taken.

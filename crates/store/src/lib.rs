@@ -7,6 +7,7 @@
 mod accept;
 mod accounts;
 mod activity;
+mod answers;
 mod apps;
 mod attributes;
 mod batches;
@@ -43,6 +44,7 @@ use pigeonloft_model::Zone;
 use rusqlite::{Connection, OpenFlags};
 
 pub use accounts::{AccountKey, Bound};
+pub use answers::{AnswerKey, Asked, KeptAnswer, Once, Repeatable};
 pub use apps::{App, BadRows};
 pub use attributes::Declared;
 pub use batches::{Batch, Cursor, LeftOut, Recipient, Within};

@@ -3,7 +3,9 @@
 use pigeonloft_model::{AccessId, UploadId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::answers::{Asked, Once};
 use crate::error::Result;
+use crate::writer::Tx;
 use crate::{Store, now_ms};
 
 /// A package that is durable on disk and about to become visible.
@@ -85,39 +87,51 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Package> {
 const IN_USE: &str = "(EXISTS (SELECT 1 FROM push WHERE push.upload_id = package.upload_id AND finished_at IS NULL)
     OR EXISTS (SELECT 1 FROM push WHERE push.exclude_upload_id = package.upload_id AND finished_at IS NULL))";
 
+fn insert(tx: Tx<'_>, new: &NewPackage) -> Result<UploadId> {
+    tx.prepare_cached(
+        "INSERT INTO package (access_id, stored_as, file_name, format, rows, duplicates, blanks, bad_rows,
+            bytes, not_tokens, first_not_token, created_at, last_used_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)",
+    )?
+    .execute(params![
+        new.access_id.0,
+        new.stored_as,
+        new.file_name,
+        new.format,
+        new.rows,
+        new.duplicates,
+        new.blanks,
+        new.bad_rows,
+        new.bytes,
+        new.not_tokens,
+        new.first_not_token,
+        now_ms()
+    ])?;
+    let id = tx.last_insert_rowid();
+    // 2^31 uploads: the contract's int32 is used up after 68 years of one a second.
+    i32::try_from(id).map(UploadId).map_err(|_| crate::Error::Corrupt { what: "upload id", value: id.to_string() })
+}
+
 impl Store {
     /// Adds the row of a package whose file is durable: from here on it exists.
     ///
     /// # Errors
     /// The database's; the package does not exist then.
     pub async fn add_package(&self, new: NewPackage) -> Result<UploadId> {
-        self.write(move |tx| {
-            tx.prepare_cached(
-                "INSERT INTO package (access_id, stored_as, file_name, format, rows, duplicates, blanks, bad_rows,
-                    bytes, not_tokens, first_not_token, created_at, last_used_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)",
-            )?
-            .execute(params![
-                new.access_id.0,
-                new.stored_as,
-                new.file_name,
-                new.format,
-                new.rows,
-                new.duplicates,
-                new.blanks,
-                new.bad_rows,
-                new.bytes,
-                new.not_tokens,
-                new.first_not_token,
-                now_ms()
-            ])?;
-            let id = tx.last_insert_rowid();
-            // 2^31 uploads: the contract's int32 is used up after 68 years of one a second.
-            i32::try_from(id)
-                .map(UploadId)
-                .map_err(|_| crate::Error::Corrupt { what: "upload id", value: id.to_string() })
-        })
-        .await
+        self.write(move |tx| insert(tx, &new)).await
+    }
+
+    /// The same, unless what was asked was answered before; else `answer` is what is kept of it.
+    ///
+    /// # Errors
+    /// As [`Store::add_package`].
+    pub async fn add_package_once(
+        &self,
+        new: NewPackage,
+        asked: Asked,
+        answer: impl FnOnce(UploadId) -> String + Send + 'static,
+    ) -> Result<Once<UploadId>> {
+        self.once(asked, move |tx| insert(tx, &new), |upload_id| Some(answer(*upload_id))).await
     }
 
     /// The app's package of this id.

@@ -8,10 +8,12 @@ use pigeonloft_model::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::accept;
+use crate::answers::{Asked, Once};
 use crate::batches::{Cursor, LeftOut, Within};
 use crate::early;
 use crate::error::{Error, Result};
 use crate::readers::push_array;
+use crate::writer::Tx;
 use crate::{Store, now_ms};
 
 /// A push about to be accepted.
@@ -287,6 +289,23 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
     Ok(push_id)
 }
 
+fn accept_all(tx: &Connection, pushes: &[NewPush], template: &impl Fn(PushId, &NewPush) -> String) -> Result<Accepted> {
+    let now = now_ms();
+    for new in pushes {
+        if let Some(earlier) = repeated(tx, new)? {
+            return Ok(Accepted::Repeats(earlier));
+        }
+    }
+    // All are of one call, and so of the same packages.
+    if let Some(new) = pushes.first()
+        && !use_packages(tx, new, now)?
+    {
+        return Ok(Accepted::NoPackage);
+    }
+    let ids = pushes.iter().map(|new| insert(tx, new, now, template)).collect::<Result<_>>()?;
+    Ok(Accepted::Pushes(ids))
+}
+
 /// From when on a push that is not finished is due: one that does not wait for its time (any more) always is, also when
 /// the clock is set back behind it. As the index `push_unfinished` has it.
 const DUE_FROM: &str = "CASE WHEN state = 1 THEN start_at_s ELSE 0 END";
@@ -302,23 +321,26 @@ impl Store {
         pushes: Vec<NewPush>,
         template: impl Fn(PushId, &NewPush) -> String + Send + 'static,
     ) -> Result<Accepted> {
-        self.write(move |tx| {
-            let now = now_ms();
-            for new in &pushes {
-                if let Some(earlier) = repeated(tx, new)? {
-                    return Ok(Accepted::Repeats(earlier));
-                }
-            }
-            // All are of one call, and so of the same packages.
-            if let Some(new) = pushes.first()
-                && !use_packages(tx, new, now)?
-            {
-                return Ok(Accepted::NoPackage);
-            }
-            let ids = pushes.iter().map(|new| insert(tx, new, now, &template)).collect::<Result<_>>()?;
-            Ok(Accepted::Pushes(ids))
-        })
-        .await
+        self.write(move |tx| accept_all(tx, &pushes, &template)).await
+    }
+
+    /// The same, unless what was asked was answered before; else `answer` is what is kept of the ids it answers.
+    ///
+    /// # Errors
+    /// As [`Store::add_pushes`].
+    pub async fn add_pushes_once(
+        &self,
+        pushes: Vec<NewPush>,
+        template: impl Fn(PushId, &NewPush) -> String + Send + 'static,
+        asked: Asked,
+        answer: impl FnOnce(&[PushId]) -> String + Send + 'static,
+    ) -> Result<Once<Accepted>> {
+        let work = move |tx: Tx<'_>| accept_all(tx, &pushes, &template);
+        let kept = |accepted: &Accepted| match accepted {
+            Accepted::Pushes(push_ids) => Some(answer(push_ids)),
+            Accepted::NoPackage | Accepted::Repeats(_) => None,
+        };
+        self.once(asked, work, kept).await
     }
 
     /// The app's push of this id.

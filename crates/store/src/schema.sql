@@ -12,6 +12,20 @@ CREATE TABLE app (
     allowed    TEXT    NOT NULL DEFAULT '' -- networks its servers may call from; none: everywhere
 ) STRICT;
 
+-- What calls were answered that may be repeated under a key of their caller's: a row from the transaction that did what was
+-- asked, until it is too old.
+CREATE TABLE kept_answer (
+    access_id INTEGER NOT NULL,
+    call      INTEGER NOT NULL, -- 0 push, 1 upload
+    key       TEXT    NOT NULL,
+    asked     BLOB    NOT NULL, -- SHA-256 of the body, or of the file
+    answer    TEXT    NOT NULL, -- JSON
+    given_at  INTEGER NOT NULL,
+    PRIMARY KEY (access_id, call, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX kept_answer_by_age ON kept_answer (given_at);
+
 -- AUTOINCREMENT: a device id is part of message ids, so it must never name a second device.
 CREATE TABLE device (
     device_id     INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -128,13 +128,26 @@ impl App {
         headers: &[(&str, &str)],
         body: impl Into<Vec<u8>>,
     ) -> ureq::http::Response<Value> {
+        self.try_request(method, path, headers, body).expect("the server answers")
+    }
+
+    /// As [`App::request`], of a server that may be killed meanwhile. `None`: no whole answer came.
+    #[must_use]
+    pub fn try_request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> Option<ureq::http::Response<Value>> {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         request = request.header("Authorization", self.basic());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let answer = self.agent.run(request.body(body.into()).expect("a request")).expect("the server answers");
-        answer.map(|mut body| serde_json::from_str(&body.read_to_string().expect("it is text")).unwrap_or_default())
+        let mut answer = self.agent.run(request.body(body.into()).expect("a request")).ok()?;
+        let text = answer.body_mut().read_to_string().ok()?;
+        Some(answer.map(|_| serde_json::from_str(&text).unwrap_or_default()))
     }
 
     fn try_send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Option<(u16, Value)> {

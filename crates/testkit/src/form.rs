@@ -14,6 +14,16 @@ impl Default for Form {
 }
 
 impl Form {
+    /// The same form with another boundary; before its parts are added.
+    ///
+    /// # Panics
+    /// It has parts.
+    #[must_use]
+    pub fn with_boundary(self, boundary: &str) -> Self {
+        assert!(self.body.is_empty(), "the parts stand between boundaries");
+        Self { boundary: boundary.to_owned(), ..self }
+    }
+
     /// A form with one file in the field `file`.
     #[must_use]
     pub fn of_file(name: &str, content: &[u8]) -> Self {

@@ -6,6 +6,9 @@ use axum::response::{IntoResponse, Response};
 use pigeonloft_model::{Fault, RetCode};
 use serde_json::{Map, Value, json};
 
+/// Set where a call repeats an earlier one, and has its answer.
+const REPLAYED: header::HeaderName = header::HeaderName::from_static("idempotent-replayed");
+
 /// How an endpoint spells code and text. Each keeps its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
@@ -31,6 +34,7 @@ pub struct Answer {
     code: Option<RetCode>,
     text: String,
     members: Map<String, Value>,
+    replayed: bool,
 }
 
 impl Answer {
@@ -44,6 +48,13 @@ impl Answer {
         Self { members, ..Self::default() }
     }
 
+    /// The same as the answer to an earlier call, which this one repeats. A header says so.
+    #[must_use]
+    pub fn replayed(mut self) -> Self {
+        self.replayed = true;
+        self
+    }
+
     /// The same members under another code: a batch that failed in part or wholly.
     #[must_use]
     pub fn under(mut self, code: RetCode, text: impl Into<String>) -> Self {
@@ -55,10 +66,8 @@ impl Answer {
 
 /// The answer to a v3 call. Always status 200: published clients drop the body of any other.
 pub fn v3(style: Style, result: Result<Answer, Fault>) -> Response {
-    let (refusal, text, members) = match result {
-        Ok(answer) => (answer.code, answer.text, answer.members),
-        Err(fault) => (Some(fault.code), fault.text, Map::new()),
-    };
+    let answer = result.unwrap_or_else(|fault| Answer::default().under(fault.code, fault.text));
+    let Answer { code: refusal, text, members, replayed } = answer;
     let code = refusal.map_or(0, RetCode::code);
     if refusal.is_some() {
         // The text quotes what was sent, rows of accounts included: it is for who asks for it.
@@ -69,7 +78,11 @@ pub fn v3(style: Style, result: Result<Answer, Fault>) -> Response {
     if let Some(body) = body.as_object_mut() {
         body.extend(members);
     }
-    counted(Json(body).into_response(), refusal)
+    let mut response = Json(body).into_response();
+    if replayed {
+        response.headers_mut().insert(REPLAYED, header::HeaderValue::from_static("true"));
+    }
+    counted(response, refusal)
 }
 
 /// Leaves the code of a refusal with its answer, for the figures of `/metrics`.

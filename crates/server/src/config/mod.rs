@@ -46,6 +46,7 @@ pub struct Http {
     pub body_idle_timeout_s: u64,
     pub json_bytes: usize,
     pub bodies_bytes: usize,
+    pub idempotency_s: u64,
     #[serde(deserialize_with = "parsed")]
     pub trusted_proxies: Networks,
     pub forwarded_header: ForwardedHeader,
@@ -251,7 +252,7 @@ impl Config {
             let (key, value) = ("http.bodies_bytes", self.http.bodies_bytes.to_string());
             return Err(Error::Range { key, value, must: "at least http.json_bytes" });
         }
-        let ranges: [(_, i64, _, _); 5] = [
+        let ranges: [(_, i64, _, _); 6] = [
             ("push.batch_rows", self.push.batch_rows as i64, 1..=100_000, "from 1 to 100000"),
             (
                 "package.sort_memory_bytes",
@@ -259,6 +260,7 @@ impl Config {
                 65_536..=1 << 32,
                 "from 65536 to 4294967296",
             ),
+            ("http.idempotency_s", self.http.idempotency_s as i64, 1..=2_592_000, "from 1 to 2592000"),
             ("push.scan_ms", self.push.scan_ms as i64, 10..=60_000, "from 10 to 60000"),
             ("package.uploads_at_once", self.package.uploads_at_once as i64, 1..=1000, "from 1 to 1000"),
             // A CONNECT alone has about a hundred bytes; beyond 2^28 there are no packets.

@@ -9,6 +9,7 @@ mod device_pushes;
 mod estimate;
 mod left_out;
 mod openapi;
+mod repeats;
 mod report;
 mod schedule;
 mod speed;

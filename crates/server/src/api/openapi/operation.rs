@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::super::answer::Style;
-use super::schema::{answered, text, whole};
+use super::super::v3::once::KEY_CHARS;
+use super::schema::{answered, text, text_of, whole};
 
 /// The groups operations are shown in.
 pub(super) const TAGS: &[(&str, &str)] = &[
@@ -104,6 +105,15 @@ impl Operation {
     /// A member of the query, which may be left out.
     pub(in crate::api) fn query(self, name: &str, schema: &Value) -> Self {
         self.parameter(json!({ "name": name, "in": "query", "required": false, "schema": schema }))
+    }
+
+    /// Done once under an `Idempotency-Key`.
+    pub(in crate::api) fn repeatable(self) -> Self {
+        let description = "a key of the caller's: repeats of the call are answered as the first one (`http.idempotency_s`), with \
+                           the header `Idempotent-Replayed: true`";
+        let mut schema = text_of(KEY_CHARS, description);
+        schema["pattern"] = "^[!-~]*$".into();
+        self.parameter(json!({ "name": "Idempotency-Key", "in": "header", "required": false, "schema": schema }))
     }
 
     fn parameter(mut self, parameter: Value) -> Self {

@@ -8,6 +8,7 @@ mod accounts;
 mod attributes;
 mod cancel;
 pub(super) mod described;
+pub(super) mod once;
 mod plans;
 pub(super) mod push;
 mod statistics;
@@ -25,18 +26,19 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use bytes::Bytes;
 use pigeonloft_model::{Fault, PushId, RetCode};
-use pigeonloft_store::App;
+use pigeonloft_store::{App, Asked, Repeatable};
 
 use super::answer::{self, Answer, Style};
 use super::body;
 use super::openapi::{Operation, Route, Routes, post};
 use crate::auth;
 use crate::loft::Loft;
+use once::Look;
 
 pub(super) fn routes() -> Routes {
     Routes::default()
         .route("/v3/push/package/upload", post(upload::upload, described::upload().in_style(Style::Camel)))
-        .route("/v3/push/app", call(Style::Snake, push::push, described::push()))
+        .route("/v3/push/app", call_once(Style::Snake, Repeatable::Push, push::push, described::push()))
         .route("/v3/push/cancel_timing_task", call(Style::Snake, cancel::cancel, described::cancel()))
         .route("/v3/push/stop_push_msg", call(Style::Snake, stops::stop, described::stop()))
         .route("/v3/device/account/batchoperate", call(Style::Snake, accounts::operate, described::operate_accounts()))
@@ -64,6 +66,27 @@ where
             Err(fault) => Err(fault),
         };
         answer::v3(style, result)
+    };
+    post(framed, operation.in_style(style))
+}
+
+/// As [`call`], of one that is done once under an `Idempotency-Key`. `handler` is called with what its answer is to be kept
+/// under, and not at all where an answer is.
+fn call_once<F, Fut>(style: Style, call: Repeatable, handler: F, operation: Operation) -> Route
+where
+    F: Fn(Arc<Loft>, Arc<App>, Bytes, Option<Asked>) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Answer, Fault>> + Send,
+{
+    let framed = move |State(loft): State<Arc<Loft>>, request: Request| async move {
+        let (head, body) = request.into_parts();
+        let answered = async {
+            let (app, body) = authenticated_body(&loft, &head, body).await?;
+            match once::look(&loft, &app, call, &head.headers, &body).await? {
+                Look::Again(answer) => Ok(answer),
+                Look::First(asked) => handler(Arc::clone(&loft), app, body.clone(), asked).await,
+            }
+        };
+        answer::v3(style, answered.await)
     };
     post(framed, operation.in_style(style))
 }

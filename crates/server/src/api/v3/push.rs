@@ -7,42 +7,56 @@ use pigeonloft_model::payload::Payload;
 use pigeonloft_model::{
     AcceptMinutes, Audience, Day, DeviceId, Exclude, Fault, Occurrences, PackageKind, Push, PushId, RetCode, UploadId,
 };
-use pigeonloft_store::{Accepted, App, NewPush, Package, REPEATED_WITHIN_S};
-use serde_json::json;
+use pigeonloft_store::{Accepted, App, Asked, NewPush, Once, Package, REPEATED_WITHIN_S};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::once;
 use crate::api::answer::Answer;
 use crate::auth::internal;
 use crate::clock::unix_seconds;
 use crate::loft::Loft;
 
-pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<Answer, Fault> {
+/// `asked`: kept with its answer, so that a repeat is answered alike.
+pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes, asked: Option<Asked>) -> Result<Answer, Fault> {
     let now = unix_seconds();
     let mut push = Push::parse(&body, app.platform, now, loft.config.push.utc_offset)?;
-    let taken = take(&loft, &app, &mut push, now).await;
-    let Push { seq, environment, occurrences, .. } = push;
-    Ok(match taken {
-        Ok((push_ids, unknown)) => {
-            let mut members = json!({
-                "seq": seq,
-                "push_id": push_ids.first(),
-                "environment": environment,
-                "result": "",
-                "invalid_targe_list": unknown,
-            });
-            if let Some(Occurrences { skipped, .. }) = occurrences {
-                members["push_id"] = json!(push_ids);
-                members["skipped_days"] = json!(skipped);
-            }
-            Answer::with(members)
-        }
-        Err(fault) => Answer::with(json!({ "seq": seq })).under(fault.code, fault.text),
-    })
+    let taken = take(&loft, &app, &mut push, now, asked).await;
+    Ok(taken.unwrap_or_else(|fault| Answer::with(json!({ "seq": push.seq })).under(fault.code, fault.text)))
 }
 
-/// Takes a push that is right in itself, if its audience and its app's turn allow it. Answers its id, or those of its
-/// occurrences, and the tokens left out of it.
-async fn take(loft: &Loft, app: &App, push: &mut Push, now: i64) -> Result<(Vec<String>, Vec<String>), Fault> {
+/// The answer to a push that was taken, in the making.
+#[derive(Debug, Clone)]
+struct Told {
+    members: Value,
+    is_repeated: bool,
+}
+
+impl Told {
+    fn of(push: &Push, unknown: &[String]) -> Self {
+        let mut members = json!({
+            "seq": push.seq,
+            "push_id": null,
+            "environment": push.environment,
+            "result": "",
+            "invalid_targe_list": unknown,
+        });
+        if let Some(Occurrences { skipped, .. }) = &push.occurrences {
+            members["skipped_days"] = json!(skipped);
+        }
+        Self { members, is_repeated: push.occurrences.is_some() }
+    }
+
+    /// With its id, or those of its occurrences.
+    fn with(mut self, push_ids: &[PushId]) -> Value {
+        let push_ids: Vec<_> = push_ids.iter().map(PushId::to_string).collect();
+        self.members["push_id"] = if self.is_repeated { json!(push_ids) } else { json!(push_ids.first()) };
+        self.members
+    }
+}
+
+/// Takes a push that is right in itself, if its audience and its app's turn allow it.
+async fn take(loft: &Loft, app: &App, push: &mut Push, now: i64, asked: Option<Asked>) -> Result<Answer, Fault> {
     let unknown = leave_unknown_tokens_out(loft, app, push).await?;
     let rows = check_audience(loft, app, push).await?;
     if let Some(exclude) = push.exclude {
@@ -56,21 +70,39 @@ async fn take(loft: &Loft, app: &App, push: &mut Push, now: i64) -> Result<(Vec<
              repeat this one",
         ));
     }
-    let accepted = accept(loft, app, push, now, rows).await;
-    if accepted.is_err() && is_bulk {
+    let told = Told::of(push, &unknown);
+    let accepted = accept(loft, app, push, now, rows, asked.map(|asked| (asked, told.clone()))).await;
+    if !matches!(accepted, Ok(Taken::Pushes(_))) && is_bulk {
         loft.give_back_bulk_push_turn(app.access_id);
     }
-    let push_ids = accepted?;
+    let push_ids = match accepted? {
+        Taken::Pushes(push_ids) => push_ids,
+        Taken::Before(answer) => return Ok(answer),
+    };
     let kind = push.audience.kind();
     for push_id in &push_ids {
         loft.metrics.push_accepted(kind.as_str());
         tracing::info!(%push_id, access_id = %app.access_id, %kind, audience_rows = rows.count, "push accepted");
     }
-    Ok((push_ids.iter().map(PushId::to_string).collect(), unknown))
+    Ok(Answer::with(told.with(&push_ids)))
 }
 
-/// Makes a push durable, or each of its occurrences.
-async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, rows: Rows) -> Result<Vec<PushId>, Fault> {
+/// What became of a push that may be accepted.
+enum Taken {
+    Pushes(Vec<PushId>),
+    /// It was made while this call was checked.
+    Before(Answer),
+}
+
+/// Makes a push durable, or each of its occurrences, and with it what is to be kept of its answer.
+async fn accept(
+    loft: &Loft,
+    app: &App,
+    push: &Push,
+    now: i64,
+    rows: Rows,
+    keep: Option<(Asked, Told)>,
+) -> Result<Taken, Fault> {
     let digest = digest(push);
     let new = |request: String, start_at: i64| NewPush {
         access_id: app.access_id,
@@ -104,10 +136,21 @@ async fn accept(loft: &Loft, app: &App, push: &Push, now: i64, rows: Rows) -> Re
             times.iter().map(at).collect()
         }
     };
-    let accepted = loft.store.add_pushes(new, template).await.map_err(|error| internal(&error))?;
+    let failed = |error| internal(&error);
+    let accepted = match keep {
+        None => loft.store.add_pushes(new, template).await.map_err(failed)?,
+        Some((asked, told)) => {
+            let what = asked.what;
+            let answer = move |push_ids: &[PushId]| told.with(push_ids).to_string();
+            match loft.store.add_pushes_once(new, template, asked, answer).await.map_err(failed)? {
+                Once::Now(accepted) => accepted,
+                Once::Before(kept) => return once::again(&kept, what).map(Taken::Before),
+            }
+        }
+    };
     loft.due.notify_one();
     match accepted {
-        Accepted::Pushes(push_ids) => Ok(push_ids),
+        Accepted::Pushes(push_ids) => Ok(Taken::Pushes(push_ids)),
         Accepted::NoPackage => Err(no_package(push.audience.package())),
         Accepted::Repeats(earlier) => Err(Fault::new(
             RetCode::RepeatedPush,

@@ -22,6 +22,7 @@ pub(in super::super) fn upload() -> Operation {
             "The file is taken whole, or refused with the first ten bad rows named. What it is for is decided by the \
              push. The answer comes once it is on disk for good.",
         )
+        .repeatable()
         .takes_file(
             "file",
             "`.zip`, `.txt` or `.csv`, at most 100 MB (`package.file_bytes`): one account of 2-100 characters, or one token, \
@@ -43,6 +44,7 @@ pub(in super::super) fn push() -> Operation {
     });
     Operation::v3(TAG, "push", "Sends a message to an audience", &push_request(), &example)
         .says("The push is durable once it is answered, and runs by itself from there on, across crashes and restarts.")
+        .repeatable()
         .members(
             "Pushed",
             [

@@ -1,15 +1,18 @@
 //! The form of an upload, read as it streams: the file's pieces go to its intake, every other field is passed over.
-//! Whether its sender may upload is judged at its end.
+//! Whether its sender may upload is judged at its end. Of one that repeats an earlier upload nothing is kept: it is only
+//! compared.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use bytes::Bytes;
 use pigeonloft_model::{Fault, RetCode};
 use pigeonloft_package::{BadRows, FileName, IntakeError, Limits, Refusal};
 use pigeonloft_store::App;
 
 use super::FORM_BYTES;
+use super::fingerprint::Fingerprint;
 use super::intake::{FileIntake, Reserve};
 use super::unkept::Unkept;
 use crate::api::body;
@@ -21,6 +24,24 @@ use crate::packages::PackageFolder;
 /// The form field the file comes in.
 const FIELD: &str = "file";
 
+/// The file of a form.
+enum File {
+    /// None has come yet.
+    None,
+    /// It is taken in.
+    TakenIn(FileIntake),
+    /// Nothing of it is kept.
+    Passed,
+}
+
+/// A form that was read to its end, from somebody who may send it.
+pub(super) struct Sent {
+    pub(super) app: Arc<App>,
+    pub(super) file: FileIntake,
+    /// The fingerprint of the file, if it was asked for.
+    pub(super) what: Option<[u8; 32]>,
+}
+
 /// A form being read.
 pub(super) struct Form<'a> {
     loft: &'a Loft,
@@ -30,18 +51,40 @@ pub(super) struct Form<'a> {
     in_company: bool,
     /// Bytes of the body, as far as its head tells.
     announced: u64,
-    file: Option<FileIntake>,
+    file: File,
+    /// Of an upload with a key.
+    fingerprint: Option<Fingerprint>,
     /// Names of fields that are not the file's.
     others: Vec<String>,
 }
 
 impl<'a> Form<'a> {
     pub(super) fn new(loft: &'a Loft, caller: Caller, reader: Reader, in_company: bool) -> Self {
-        Self { loft, caller, reader, in_company, announced: 0, file: None, others: Vec::new() }
+        let (file, fingerprint, others) = (File::None, None, Vec::new());
+        Self { loft, caller, reader, in_company, announced: 0, file, fingerprint, others }
     }
 
-    /// Reads the form to its end. Answers who sent it, and the file.
-    pub(super) async fn read(mut self, body: &mut Body) -> Result<(Arc<App>, FileIntake), Unkept> {
+    /// Reads the form to its end, and takes its file in; `fingerprinted`: and tells what it is known by.
+    pub(super) async fn keep(mut self, body: &mut Body, fingerprinted: bool) -> Result<Sent, Unkept> {
+        self.fingerprint = fingerprinted.then(Fingerprint::default);
+        self.read(body, true).await?;
+        let app = self.caller.verify()?;
+        let File::TakenIn(file) = self.file else { return Err(no_file(&self.others).into()) };
+        Ok(Sent { app, file, what: self.fingerprint.map(Fingerprint::finish) })
+    }
+
+    /// Reads the form to its end, and answers what its file is known by. Nothing of it is kept.
+    pub(super) async fn compare(mut self, body: &mut Body) -> Result<[u8; 32], Unkept> {
+        self.fingerprint = Some(Fingerprint::default());
+        self.read(body, false).await?;
+        self.caller.verify()?;
+        match (self.file, self.fingerprint) {
+            (File::Passed, Some(fingerprint)) => Ok(fingerprint.finish()),
+            _ => Err(no_file(&self.others).into()),
+        }
+    }
+
+    async fn read(&mut self, body: &mut Body, keep: bool) -> Result<(), Unkept> {
         let limits = &self.loft.config;
         let idle = Duration::from_secs(limits.http.body_idle_timeout_s);
         let mut left = limits.package.file_bytes + FORM_BYTES;
@@ -51,29 +94,24 @@ impl<'a> Form<'a> {
             self.caller.hash(&piece);
             self.reader.feed(piece);
             while let Some(event) = self.reader.next_event().map_err(|error| unreadable(&error))? {
-                self.take(event).await?;
+                self.take(event, keep).await?;
             }
         }
-        self.reader.finish().map_err(|error| unreadable(&error))?;
-        let Self { caller, file, others, .. } = self;
-        let app = caller.verify()?;
-        let file = file.ok_or_else(|| no_file(&others))?;
-        Ok((app, file))
+        Ok(self.reader.finish().map_err(|error| unreadable(&error))?)
     }
 
-    async fn take(&mut self, event: Event) -> Result<(), Unkept> {
+    async fn take(&mut self, event: Event, keep: bool) -> Result<(), Unkept> {
         match event {
-            Event::PartBegin(part) if part.name == FIELD => self.begin_file(part.file_name.unwrap_or_default())?,
-            Event::PartBegin(part) => self.others.push(part.name),
-            Event::Data(data) => {
-                if let Some(file) = &mut self.file
-                    && !file.write(data).await
-                {
-                    return self.refusal().await;
-                }
+            Event::PartBegin(part) if part.name == FIELD => {
+                self.begin_file(&part.file_name.unwrap_or_default(), keep)?;
             }
+            Event::PartBegin(part) => self.others.push(part.name),
+            Event::Data(data) => return self.write(data).await,
             Event::PartEnd => {
-                if let Some(file) = &mut self.file {
+                if let Some(fingerprint) = &mut self.fingerprint {
+                    fingerprint.end();
+                }
+                if let File::TakenIn(file) = &mut self.file {
                     file.end();
                 }
             }
@@ -82,23 +120,38 @@ impl<'a> Form<'a> {
         Ok(())
     }
 
-    /// Why the intake ended before the file did.
-    async fn refusal(&mut self) -> Result<(), Unkept> {
-        match self.file.take() {
-            Some(file) => file.keep().await.and(Err(Unkept::failed("the program failed while it read the file"))),
-            None => Ok(()),
+    async fn write(&mut self, data: Bytes) -> Result<(), Unkept> {
+        if let Some(fingerprint) = &mut self.fingerprint {
+            fingerprint.write(&data);
         }
+        if let File::TakenIn(file) = &mut self.file
+            && !file.write(data).await
+            && let File::TakenIn(refused) = std::mem::replace(&mut self.file, File::Passed)
+        {
+            // It ended before the file did, and says why.
+            refused.keep().await?;
+            return Err(Unkept::failed("the program failed while it read the file"));
+        }
+        Ok(())
     }
 
-    fn begin_file(&mut self, raw_name: String) -> Result<(), Unkept> {
-        if self.file.is_some() {
+    fn begin_file(&mut self, raw_name: &str, keep: bool) -> Result<(), Unkept> {
+        if !matches!(self.file, File::None) {
             return Err(Fault::invalid(
                 FIELD,
                 "the form has two fields of this name: upload one file a call, as its only such field",
             )
             .into());
         }
-        let name = FileName::parse(&raw_name).map_err(|refusal| Unkept::from(IntakeError::from(refusal)))?;
+        let name = FileName::parse(raw_name).map_err(|refusal| Unkept::from(IntakeError::from(refusal)))?;
+        if let Some(fingerprint) = &mut self.fingerprint {
+            fingerprint.begin(&name);
+        }
+        self.file = if keep { File::TakenIn(self.intake(name)?) } else { File::Passed };
+        Ok(())
+    }
+
+    fn intake(&self, name: FileName) -> Result<FileIntake, Unkept> {
         let config = &self.loft.config.package;
         let limits = Limits {
             file_bytes: config.file_bytes,
@@ -112,8 +165,7 @@ impl<'a> Form<'a> {
         };
         let folder = PackageFolder::of(&self.loft.config);
         let reserve = Reserve { bytes: config.disk_reserve_bytes, announced: self.announced };
-        self.file = Some(FileIntake::begin(folder, name, limits, bad_rows, reserve, self.in_company)?);
-        Ok(())
+        FileIntake::begin(folder, name, limits, bad_rows, reserve, self.in_company)
     }
 }
 
