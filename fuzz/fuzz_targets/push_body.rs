@@ -1,4 +1,4 @@
-//! Any bytes as the body of a push, account or statistics call.
+//! Any bytes as the body of a push, account, attribute or statistics call.
 //!
 //! The first byte picks the platform, the rest is the body. Reading it never panics; a push that is taken survives
 //! being stored, keeps within its limits, and has a payload that is JSON; a refusal is a short text on one line.
@@ -7,8 +7,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use pigeonloft_model::{
-    AccountOperation, AccountQuery, Audience, Day, DeviceId, Expire, Fault, Occurrences, Payload, Platform, Push, PushId,
-    PushRecordQuery, Zone, statistics,
+    AccountOperation, AccountQuery, AttributeCall, Audience, Day, DeviceId, Expire, Fault, Occurrences, Payload, Piece,
+    Platform, Push, PushId, PushRecordQuery, Zone, statistics, text,
 };
 
 const NOW: i64 = 1_700_000_000;
@@ -54,6 +54,9 @@ fuzz_target!(|input: &[u8]| {
     if let Err(fault) = AccountQuery::parse(body) {
         refused(&fault);
     }
+    if let Err(fault) = AttributeCall::parse(body) {
+        refused(&fault);
+    }
     match PushRecordQuery::parse(body, Day(19_676)) {
         Ok(PushRecordQuery::One(push)) => assert!(push.0 > 0),
         Ok(PushRecordQuery::Days(days)) => assert!(days.days.first <= days.days.last && (1..=200).contains(&days.limit)),
@@ -78,8 +81,18 @@ fn taken(push: &Push) {
     let json: serde_json::Value = serde_json::from_slice(&payload.for_device(DeviceId(12))).expect("a payload is JSON");
     assert_eq!(json["msg_id"], "7-12");
     assert_eq!(json["push_id"], "7");
-    assert_eq!(json["title"], push.message.title);
+    assert_eq!(json["title"], with_defaults(&push.message.title));
+    let _ = push.message.check_attributes(&["name".to_owned()]).map_err(|fault| refused(&fault));
     assert_eq!(Payload::from_stored(payload.as_stored()), Ok(payload));
+}
+
+/// A text as a device without attributes gets it.
+fn with_defaults(text: &str) -> String {
+    let plain = |piece| match piece {
+        Piece::Plain(plain) => plain,
+        Piece::Attribute { default, .. } => default,
+    };
+    text::pieces(text).map(plain).collect()
 }
 
 fn refused(fault: &Fault) {

@@ -1,8 +1,10 @@
-//! Attribute: what an app says of a device under a name it has declared, such as `nickname`.
+//! Attribute: what an app says of a device under a name it has declared, such as `nickname`: a text that may be filled
+//! into the texts of its messages. Where it stands in a text is [`Piece`](crate::Piece)'s, how it gets there
+//! [`Payload`](crate::Payload)'s.
 
 mod wire;
 
-use crate::ids::Token;
+use crate::ids::{DeviceId, Token};
 use crate::ret::excerpt;
 
 /// Bytes of a name, as documented.
@@ -51,4 +53,29 @@ pub enum AttributeOperation {
     Clear,
     /// Asks for all.
     Query,
+}
+
+/// The attributes of some devices: what a [`Payload`](crate::Payload) is filled from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Values {
+    names: Vec<String>,
+    /// Device, place of the name, value; ascending.
+    held: Vec<(DeviceId, usize, String)>,
+}
+
+impl Values {
+    /// Of attributes by these names; what a device holds names one of them by its place.
+    #[must_use]
+    pub fn new(names: Vec<String>, mut held: Vec<(DeviceId, usize, String)>) -> Self {
+        held.sort_unstable();
+        Self { names, held }
+    }
+
+    /// What a device has under a name.
+    #[must_use]
+    pub fn get(&self, device: DeviceId, name: &str) -> Option<&str> {
+        let name = self.names.iter().position(|known| known == name)?;
+        let place = self.held.binary_search_by(|held| (held.0, held.1).cmp(&(device, name))).ok()?;
+        Some(&self.held[place].2)
+    }
 }

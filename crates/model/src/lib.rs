@@ -18,10 +18,11 @@ pub mod ret;
 pub mod schedule;
 pub mod statistics;
 pub mod tag;
+pub mod text;
 
 pub use account::{Account, AccountOperation, AccountQuery, AccountType, TokenAccounts};
 pub use app::Platform;
-pub use attribute::{AttributeCall, AttributeOperation};
+pub use attribute::{AttributeCall, AttributeOperation, Values};
 pub use audience::{Audience, AudienceKind};
 pub use day::{Day, DayFormat, Days};
 pub use ids::{AccessId, DeviceId, MessageId, PlanId, PushId, Token, UploadId};
@@ -35,3 +36,4 @@ pub use ret::{Fault, RetCode};
 pub use schedule::{AcceptMinutes, Expire, Occurrences, Zone};
 pub use statistics::{PushRecordQuery, Tally};
 pub use tag::{Tag, TagExpression, TagOperation, TagRules, TagType, TokenTag};
+pub use text::Piece;

@@ -1,5 +1,5 @@
 //! Payload: the JSON a device gets on the own channel. Built once for each push; only `msg_id` differs from device to
-//! device, and is put in front. How it travels is the channel's business.
+//! device, and is put in front, and what attributes are filled into its texts. How it travels is the channel's business.
 //!
 //! ```json
 //! {"msg_id":"7-12","push_id":"7","message_type":"notify","title":"…","content":"…","custom_content":"…",
@@ -8,20 +8,31 @@
 //!
 //! `android` or `ios` is the object of the app's platform without its `custom_content`, which stands outside.
 
+mod places;
+
+use std::borrow::Cow;
 use std::io::Write;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::attribute::Values;
 use crate::ids::{DeviceId, MessageId, PushId};
 use crate::message::Message;
 use crate::push::Push;
+use places::{Places, escaped};
 
 /// The payload of one push, for any device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     push: PushId,
-    /// Everything but `msg_id`: one JSON object, beginning with `push_id`.
-    common: String,
+    /// Everything but `msg_id`: one JSON object, beginning with `push_id`; behind the list of its places, if it has any.
+    stored: String,
+    /// Where the object begins.
+    common: usize,
+    places: Places,
+    /// What the places are filled from.
+    values: Arc<Values>,
 }
 
 /// What the JSON for one device begins with.
@@ -46,8 +57,11 @@ impl std::ops::Deref for Head {
 
 /// A text that is no stored [`Payload`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a stored payload: it does not begin with the push_id")]
+#[error("not a stored payload: it does not begin with the push_id, or with the places of attributes before it")]
 pub struct NotAPayload;
+
+/// Bytes expected to be filled into a place: most values are not as long as they may be.
+const PLACE_BYTES: usize = 24;
 
 /// How a stored payload begins.
 const PUSH_ID: &str = r#"{"push_id":""#;
@@ -77,7 +91,15 @@ impl Payload {
         }
         common.insert("sent_at".to_owned(), json!(sent_at));
         common.insert("expire_at".to_owned(), json!(expire_at));
-        Self { push: id, common: Value::Object(common).to_string() }
+        if !push.message.is_filled() {
+            let stored = Value::Object(common).to_string();
+            return Self { push: id, stored, common: 0, places: Places::default(), values: Arc::default() };
+        }
+        let (places, common) = Places::cut_out(&common);
+        let mut stored = places.to_stored();
+        let begin = stored.len();
+        stored.push_str(&common);
+        Self { push: id, stored, common: begin, places, values: Arc::default() }
     }
 
     /// The push it is of.
@@ -86,10 +108,22 @@ impl Payload {
         self.push
     }
 
-    /// The JSON for one device. One allocation of its exact size.
+    /// The attributes that are filled into it, each once; mostly none.
+    #[must_use]
+    pub fn attributes(&self) -> Vec<String> {
+        self.places.names()
+    }
+
+    /// Is filled from the attributes of these devices from here on. A device that is none of them gets the defaults, as every
+    /// device does before.
+    pub fn fill_from(&mut self, values: Arc<Values>) {
+        self.values = values;
+    }
+
+    /// The JSON for one device.
     #[must_use]
     pub fn for_device(&self, device: DeviceId) -> Vec<u8> {
-        [&*self.head(device), self.tail().as_bytes()].concat()
+        [&*self.head(device), self.tail(device).as_bytes()].concat()
     }
 
     /// The bytes [`Payload::for_device`] begins with, which no other device's have. They take no allocation.
@@ -104,16 +138,28 @@ impl Payload {
         head
     }
 
-    /// What follows the [`Payload::head`], the same for all devices.
+    /// What follows the [`Payload::head`]. Where no attributes are filled in it is the same for all devices, and not copied.
     #[must_use]
-    pub fn tail(&self) -> &str {
-        &self.common[1..]
+    pub fn tail(&self, device: DeviceId) -> Cow<'_, str> {
+        let common = &self.stored[self.common..];
+        if self.places.is_empty() {
+            return Cow::Borrowed(&common[1..]);
+        }
+        let (mut tail, mut from) = (String::with_capacity(common.len() + PLACE_BYTES * self.places.iter().count()), 1);
+        for place in self.places.iter() {
+            tail.push_str(&common[from..place.at]);
+            tail.push_str(&escaped(self.values.get(device, &place.name).unwrap_or(&place.default)));
+            from = place.at;
+        }
+        tail.push_str(&common[from..]);
+        Cow::Owned(tail)
     }
 
-    /// What the store keeps: one JSON object, everything but `msg_id`.
+    /// What the store keeps: one JSON object, everything but `msg_id`. Before it, where attributes are filled into its
+    /// texts, their places: `[[at,name,default],…]`, `at` in bytes of the object.
     #[must_use]
     pub fn as_stored(&self) -> &str {
-        &self.common
+        &self.stored
     }
 
     /// Takes back what the store kept. The text is trusted beyond its beginning, and not parsed again.
@@ -121,10 +167,11 @@ impl Payload {
     /// # Errors
     /// It does not begin the way [`Payload::as_stored`] does.
     pub fn from_stored(text: impl Into<String>) -> Result<Self, NotAPayload> {
-        let common = text.into();
-        let rest = common.strip_prefix(PUSH_ID).ok_or(NotAPayload)?;
+        let stored = text.into();
+        let (places, common) = Places::from_stored(&stored)?;
+        let rest = stored[common..].strip_prefix(PUSH_ID).ok_or(NotAPayload)?;
         let (id, _) = rest.split_once("\",").ok_or(NotAPayload)?;
         let push = id.parse().map_err(|_| NotAPayload)?;
-        Ok(Self { push, common })
+        Ok(Self { push, stored, common, places, values: Arc::default() })
     }
 }

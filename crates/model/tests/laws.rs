@@ -2,8 +2,8 @@
 //! JSON whatever the message says.
 
 use pigeonloft_model::{
-    AccountOperation, AccountQuery, Day, DayFormat, DeviceId, Expire, MessageId, Payload, Platform, Push, PushId,
-    PushRecordQuery, Zone, statistics,
+    AccountOperation, AccountQuery, AttributeCall, Day, DayFormat, DeviceId, Expire, MessageId, Payload, Platform,
+    Push, PushId, PushRecordQuery, Zone, statistics,
 };
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -62,6 +62,9 @@ const NAMES: &[&str] = &[
     "limit",
     "offset",
     "ring",
+    "cmd",
+    "attributeInfo",
+    "attributeMap",
 ];
 
 const TEXTS: &[&str] = &[
@@ -139,6 +142,7 @@ fn read_everything(body: &[u8], platform: Platform, now: i64) {
     let _ = Push::parse(body, platform, now, Zone::CHINA);
     let _ = AccountOperation::parse(body);
     let _ = AccountQuery::parse(body);
+    let _ = AttributeCall::parse(body);
     let _ = PushRecordQuery::parse(body, Day(19_676));
     let _ = statistics::GroupQuery::parse(body, Day(19_676));
     let _ = statistics::device_days(body, Day(19_676));

@@ -1,5 +1,7 @@
 //! The front desk: what the own channel asks of the server, answered from the store.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use pigeonloft_channels::xg::{Ask, Desk, Login, Outgoing, Refused, Unavailable};
 use pigeonloft_model::payload::Payload;
@@ -31,6 +33,25 @@ impl FrontDesk {
         if self.reports.send(report).is_err() {
             tracing::debug!("a device reported while the server stops: it will again");
         }
+    }
+
+    /// Fills a device's attributes into these, as it has them now.
+    async fn fill(&self, device: DeviceId, payloads: &mut [(Payload, i64)]) -> Result<(), Unavailable> {
+        let mut names: Vec<String> = payloads.iter().flat_map(|(payload, _)| payload.attributes()).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        names.sort_unstable();
+        names.dedup();
+        let values = self.store.attribute_values(vec![device], names).await.map_err(|error| {
+            tracing::error!(error = chain(&error), "a device's attributes could not be read");
+            Unavailable
+        })?;
+        let values = Arc::new(values);
+        for (payload, _) in payloads {
+            payload.fill_from(Arc::clone(&values));
+        }
+        Ok(())
     }
 
     async fn report_durably(&self, report: Report, done: oneshot::Receiver<()>) -> Result<(), Unavailable> {
@@ -66,16 +87,19 @@ impl Desk for FrontDesk {
             tracing::error!(error = chain(&error), "an inbox could not be read");
             Unavailable
         })?;
-        let outgoing = messages.into_iter().filter_map(|message| match Payload::from_stored(message.template) {
-            Ok(payload) => Some(Outgoing {
-                push: message.push_id,
-                payload: Bytes::from(payload.for_device(device)),
-                expires_at: message.expire_at,
-            }),
+        let payloads = messages.into_iter().filter_map(|message| match Payload::from_stored(message.template) {
+            Ok(payload) => Some((payload, message.expire_at)),
             Err(error) => {
                 tracing::error!(push_id = %message.push_id, error = chain(&error), "a stored payload is damaged");
                 None
             }
+        });
+        let mut payloads: Vec<(Payload, i64)> = payloads.collect();
+        self.fill(device, &mut payloads).await?;
+        let outgoing = payloads.into_iter().map(|(payload, expires_at)| Outgoing {
+            push: payload.push(),
+            payload: Bytes::from(payload.for_device(device)),
+            expires_at,
         });
         Ok(outgoing.collect())
     }

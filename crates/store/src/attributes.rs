@@ -1,7 +1,10 @@
 //! Attributes: the names that an app has declared, and what its devices have under them.
 
+use std::rc::Rc;
+
 use pigeonloft_model::attribute::NAMES_MAX;
-use pigeonloft_model::{AccessId, DeviceId, Token};
+use pigeonloft_model::{AccessId, DeviceId, Token, Values};
+use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Result;
@@ -164,11 +167,38 @@ impl Store {
         self.read(move |connection| {
             let Some(device) = devices::of_token(connection, access_id, token)? else { return Ok(None) };
             let mut statement = connection.prepare_cached(
-                "SELECT n.name, a.value FROM attribute a JOIN attribute_name n USING (name_id)
+                "SELECT n.name, a.value FROM attribute a CROSS JOIN attribute_name n USING (name_id)
                  WHERE a.device_id = ?1 ORDER BY n.name",
             )?;
             let held = statement.query_map([device.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(Some(held.collect::<rusqlite::Result<_>>()?))
+        })
+        .await
+    }
+
+    /// What devices have under these names. In one query; a device or a name that there is none of has nothing.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn attribute_values(&self, devices: Vec<DeviceId>, names: Vec<String>) -> Result<Values> {
+        self.read(move |connection| {
+            // Its own names are all that a device can have, so that this need not ask whose they are.
+            let mut statement = connection.prepare_cached(
+                "SELECT a.device_id, n.name, a.value FROM rarray(?1) d
+                 CROSS JOIN attribute a ON a.device_id = d.value CROSS JOIN attribute_name n USING (name_id)",
+            )?;
+            let devices: Rc<Vec<SqlValue>> = Rc::new(devices.iter().map(|device| device.0.into()).collect());
+            let mut rows = statement.query([devices])?;
+            let mut held = Vec::new();
+            while let Some(row) = rows.next()? {
+                let name = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+                if let Some(place) = names.iter().position(|wanted| wanted == name) {
+                    held.push((DeviceId(row.get(0)?), place, row.get(2)?));
+                }
+            }
+            drop(rows);
+            drop(statement);
+            Ok(Values::new(names, held))
         })
         .await
     }

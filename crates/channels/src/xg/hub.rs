@@ -149,11 +149,11 @@ impl<D: Desk> Hub<D> {
     ) -> Vec<Handed> {
         let now = self.desk.now();
         let push = payload.push();
-        let tail = payload.tail().as_bytes();
         let mut published = 0;
         let hand = |(index, device): (usize, &DeviceId)| {
             let offer = self.with(*device, |inner| {
-                let message = Live { push, payload: [&payload.head(*device), tail], expires_at };
+                let tail = payload.tail(*device);
+                let message = Live { push, payload: [&payload.head(*device), tail.as_bytes()], expires_at };
                 let offer = inner.session.offer(&message, now, || tracker.ticket(index));
                 if let Offer::Sent = offer {
                     inner.unpark();

@@ -1,6 +1,7 @@
 //! One run of one push: takes the windows that are planned, sends them a batch at a time, has them recorded, and ends
 //! the push.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use pigeonloft_channels::xg::{Handed, Tracker};
 use pigeonloft_model::payload::Payload;
-use pigeonloft_model::{AcceptMinutes, Channel, Expire, Outcome, Push, PushId, PushState};
+use pigeonloft_model::{AcceptMinutes, Channel, DeviceId, Expire, Outcome, Push, PushId, PushState};
 use pigeonloft_package::ReadError;
 use pigeonloft_store::Started;
 use tokio::sync::{Semaphore, mpsc};
@@ -240,7 +241,7 @@ impl Run {
                 answered = records.first(), if records.len() > 0 => {
                     is_through |= records.settle(answered).await?;
                 }
-                Some(sent) = sending.next(), if !sending.is_empty() => records.add(sent).await?,
+                Some(sent) = sending.next(), if !sending.is_empty() => records.add(sent?).await?,
                 next = planned.recv(), if may_come && window.is_none() => {
                     may_come = next.is_some();
                     window = next;
@@ -289,7 +290,7 @@ impl Run {
     }
 
     /// Hands a batch to the own channel, and gives its devices a moment to acknowledge.
-    async fn send(&self, piece: Piece) -> Sent {
+    async fn send(&self, piece: Piece) -> Result<Sent, Error> {
         let begun = Instant::now();
         let devices = &piece.devices;
         let unless_handed = self.unless_handed();
@@ -298,7 +299,8 @@ impl Run {
             matches!(unless_handed, Outcome::Waiting | Outcome::NotKept) && self.loft.accepts_now(self.accept.as_ref());
         let tracker = Tracker::new(devices.len());
         if may_send {
-            let answers = self.loft.hub.send(&self.payload, devices, self.expire_at, &tracker);
+            let payload = self.payload_for(devices).await?;
+            let answers = self.loft.hub.send(&payload, devices, self.expire_at, &tracker);
             for (outcome, answer) in outcomes.iter_mut().zip(answers) {
                 *outcome = match answer {
                     Handed::Accepted => Outcome::Sent,
@@ -310,6 +312,18 @@ impl Run {
         }
         tracker.wait(begun + Duration::from_millis(self.loft.config.push.ack_wait_ms)).await;
         self.loft.metrics.batch_sent(begun.elapsed());
-        Sent { piece, outcomes, tracker }
+        Ok(Sent { piece, outcomes, tracker })
+    }
+
+    /// The payload, filled from what these devices have now, if there is anything to fill in.
+    async fn payload_for(&self, devices: &[DeviceId]) -> Result<Cow<'_, Payload>, Error> {
+        let names = self.payload.attributes();
+        if names.is_empty() {
+            return Ok(Cow::Borrowed(&self.payload));
+        }
+        let values = self.loft.store.attribute_values(devices.to_vec(), names).await?;
+        let mut payload = self.payload.clone();
+        payload.fill_from(Arc::new(values));
+        Ok(Cow::Owned(payload))
     }
 }

@@ -4,12 +4,12 @@ use pigeonloft_testkit::{App, Device, Server, assert_refused, pigeonloft};
 use serde_json::{Value, json};
 
 /// Declares attributes of an app.
-fn declare(server: &Server, app: &App, names: &[&str]) {
+pub(super) fn declare(server: &Server, app: &App, names: &[&str]) {
     let id = app.access_id.to_string();
     server.run(["app", "attribute", "add", "--app", &id].into_iter().chain(names.iter().copied()));
 }
 
-fn call(app: &App, command: u8, device: &Device, map: &Value) -> Value {
+pub(super) fn call(app: &App, command: u8, device: &Device, map: &Value) -> Value {
     let body = json!({ "cmd": command, "token": device.token, "attributeInfo": { "attributeMap": map } });
     app.call("/v3/device/set_custom_attribute", &body)
 }

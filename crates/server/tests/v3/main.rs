@@ -16,6 +16,7 @@ mod speed;
 mod statistics;
 mod stops;
 mod tags;
+mod texts;
 
 use pigeonloft_model::Zone;
 

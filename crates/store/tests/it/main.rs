@@ -5,6 +5,7 @@
 mod accept;
 mod answers;
 mod apart;
+mod attributes;
 mod devices;
 mod import;
 mod log;

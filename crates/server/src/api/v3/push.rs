@@ -57,6 +57,10 @@ impl Told {
 
 /// Takes a push that is right in itself, if its audience and its app's turn allow it.
 async fn take(loft: &Loft, app: &App, push: &mut Push, now: i64, asked: Option<Asked>) -> Result<Answer, Fault> {
+    if push.message.is_filled() {
+        let declared = loft.store.declared_attributes(app.access_id).await.map_err(|error| internal(&error))?;
+        push.message.check_attributes(&declared)?;
+    }
     let unknown = leave_unknown_tokens_out(loft, app, push).await?;
     let rows = check_audience(loft, app, push).await?;
     if let Some(exclude) = push.exclude {

@@ -144,8 +144,9 @@ fn message() -> Value {
     let window =
         asked("AcceptTime", &["start", "end"], [("start", time("a time of day")), ("end", time("a time of day"))]);
     let mut members = Map::new();
-    members.insert("title".into(), text(""));
-    members.insert("content".into(), text(""));
+    let filled = "`{{name|default}}` in it is what the device has under that attribute";
+    members.insert("title".into(), text(filled));
+    members.insert("content".into(), text(filled));
     members.insert("accept_time".into(), list(window, "the parts of a day in which it goes out; none: always"));
     members.extend(members_of(Message::COMMON));
     members.insert("android".into(), of_table("Android", Message::ANDROID));
