@@ -2,11 +2,19 @@
 //! device, and is put in front, and what attributes are filled into its texts. How it travels is the channel's business.
 //!
 //! ```json
-//! {"msg_id":"7-12","push_id":"7","message_type":"notify","title":"…","content":"…","custom_content":"…",
-//!  "accept_time":[…],"thread_id":"…","android":{…},"sent_at":1700000000,"expire_at":1700086400}
+//! {"msg_id":"7-12","push_id":"7","message_type":"notify","collapse_id":"5","title":"…","content":"…",
+//!  "custom_content":"…","accept_time":[…],"thread_id":"…","android":{…},"sent_at":1700000000,"expire_at":1700086400}
 //! ```
 //!
-//! `android` or `ios` is the object of the app's platform without its `custom_content`, which stands outside.
+//! `collapse_id` is there where the push takes the place of earlier ones: the id of the first of them. Whatever the device
+//! shows of that push, or of another with this `collapse_id`, is to be replaced. `android` or `ios` is the object of the
+//! app's platform without its `custom_content`, which stands outside.
+//!
+//! By another one a device takes back what it shows of a push:
+//!
+//! ```json
+//! {"msg_id":"8-12","push_id":"8","message_type":"revoke","revoked_push_id":"7","sent_at":1700003600,"expire_at":1700086400}
+//! ```
 
 mod places;
 
@@ -74,6 +82,9 @@ impl Payload {
         let mut common = Map::new();
         common.insert("push_id".to_owned(), json!(id.to_string()));
         common.insert("message_type".to_owned(), json!(push.message_type));
+        if let Some(first) = push.collapse_id {
+            common.insert("collapse_id".to_owned(), json!(first.to_string()));
+        }
         common.insert("title".to_owned(), json!(title));
         common.insert("content".to_owned(), json!(content));
         common.insert("custom_content".to_owned(), json!(push.message.custom_content().unwrap_or_default()));
@@ -92,14 +103,31 @@ impl Payload {
         common.insert("sent_at".to_owned(), json!(sent_at));
         common.insert("expire_at".to_owned(), json!(expire_at));
         if !push.message.is_filled() {
-            let stored = Value::Object(common).to_string();
-            return Self { push: id, stored, common: 0, places: Places::default(), values: Arc::default() };
+            return Self::without_places(id, &Value::Object(common));
         }
         let (places, common) = Places::cut_out(&common);
         let mut stored = places.to_stored();
         let begin = stored.len();
         stored.push_str(&common);
         Self { push: id, stored, common: begin, places, values: Arc::default() }
+    }
+
+    /// The payload of the push `id` by which devices take `revoked` back. It has an id of its own: to a device a message
+    /// with the ids of the one that it has would be a repeat.
+    #[must_use]
+    pub fn revocation(id: PushId, revoked: PushId, sent_at: i64, expire_at: i64) -> Self {
+        let common = json!({
+            "push_id": id.to_string(),
+            "message_type": "revoke",
+            "revoked_push_id": revoked.to_string(),
+            "sent_at": sent_at,
+            "expire_at": expire_at,
+        });
+        Self::without_places(id, &common)
+    }
+
+    fn without_places(push: PushId, common: &Value) -> Self {
+        Self { push, stored: common.to_string(), common: 0, places: Places::default(), values: Arc::default() }
     }
 
     /// The push it is of.

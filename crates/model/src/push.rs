@@ -5,7 +5,7 @@ mod left_out;
 mod wire;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::account::AccountType;
 use crate::audience::Audience;
@@ -80,7 +80,7 @@ pub struct Push {
     /// The number or text which the answer echoes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<Value>,
-    /// The earlier push that this one takes the place of. Packages only.
+    /// The earlier push that this one takes the place of; once it is taken, the first of their line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collapse_id: Option<PushId>,
     /// Deliver also where the earlier message cannot be replaced.
@@ -137,6 +137,37 @@ impl Push {
     /// The text is not what [`Push::to_stored`] wrote.
     pub fn from_stored(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
+    }
+
+    /// The push that takes this one back, and until when (unix seconds): it is kept for devices that are offline for as
+    /// long as this one is, until `expire_at`; after that, devices online at `now` are told alone.
+    #[must_use]
+    pub fn revocation(&self, expire_at: i64, now: i64) -> (Self, i64) {
+        let message = Message {
+            title: String::new(),
+            content: String::new(),
+            accept_time: Vec::new(),
+            android: None,
+            ios: None,
+            rest: Map::new(),
+        };
+        let expire = if expire_at > now { Expire::DEFAULT } else { Expire::OnlineOnly };
+        let push = Self {
+            message_type: MessageType::Message,
+            message,
+            expire,
+            send_at: None,
+            occurrences: None,
+            seq: None,
+            collapse_id: None,
+            push_speed: None,
+            plan_id: None,
+            group_id: None,
+            exclude: None,
+            sample: None,
+            ..self.clone()
+        };
+        (push, if expire_at > now { expire_at } else { expire.deadline(now) })
     }
 
     /// Whether it may go through a channel.

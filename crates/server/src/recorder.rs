@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use pigeonloft_channels::xg::{Desk, Hub};
 use pigeonloft_model::{DeviceId, PushId, ReceiptEvent};
-use pigeonloft_store::{Acknowledged, Store};
+use pigeonloft_store::{Acknowledged, Kept, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::backoff::Backoff;
@@ -66,21 +66,29 @@ pub async fn run<D: Desk>(
             taken = reports.recv_many(&mut group, GROUP) => if taken == 0 { return },
             () = stop.cancelled() => return,
         }
-        if let Ok(arrived) = keep(&store, &group).await {
-            metrics.outcomes("xg", "arrived", arrived);
+        if let Ok(kept) = keep(&store, &group).await {
+            told(&kept, &hub, &metrics);
             group.drain(..).for_each(|report| report.kept(&hub));
             continue;
         }
         // One of them cannot be written, ever, such as one of a damaged row: it must not take its neighbours with it.
         for report in group.drain(..) {
             match keep(&store, std::slice::from_ref(&report)).await {
-                Ok(arrived) => {
-                    metrics.outcomes("xg", "arrived", arrived);
+                Ok(kept) => {
+                    told(&kept, &hub, &metrics);
                     report.kept(&hub);
                 }
                 Err(error) => tracing::error!(?report, error = chain(&error), "a device's report is lost"),
             }
         }
+    }
+}
+
+/// Reports are durable: counts them, and wakes the sessions into whose inboxes they put something.
+fn told<D: Desk>(kept: &Kept, hub: &Hub<D>, metrics: &Metrics) {
+    metrics.outcomes("xg", "arrived", kept.arrived);
+    for (push, devices) in &kept.to_wake {
+        hub.wake(*push, devices);
     }
 }
 
@@ -109,9 +117,8 @@ fn sort_out(group: &[Report]) -> Acknowledged {
     reported
 }
 
-/// Writes reports down, all or none, as often as it takes. Answers how many messages arrived by them. `Err`: no time
-/// helps.
-async fn keep(store: &Store, group: &[Report]) -> Result<u64, pigeonloft_store::Error> {
+/// Writes reports down, all or none, as often as it takes. `Err`: no time helps.
+async fn keep(store: &Store, group: &[Report]) -> Result<Kept, pigeonloft_store::Error> {
     let reported = sort_out(group);
     let mut backoff = Backoff::DATABASE;
     loop {
@@ -169,6 +176,7 @@ mod tests {
             group_id: None,
             first_device: None,
             digest: None,
+            line: None,
             start_at,
             day: Day(0),
             expire_at,

@@ -12,6 +12,7 @@ use rusqlite::{Connection, params};
 use crate::early;
 use crate::error::{Error, Result};
 use crate::recipients::{Change, apply_all, settle, was_sent};
+use crate::revocations;
 use crate::writer::start_over;
 use crate::{Permit, Written, now_ms};
 
@@ -89,7 +90,11 @@ fn record(tx: &Connection, batch: &Batch) -> Result<()> {
     if let (Some(first), Some(last)) = (devices().min(), devices().max()) {
         early::count(tx, batch.push_id, first, last)?;
     }
-    if batch.is_last { early::forget(tx, batch.push_id) } else { Ok(()) }
+    if batch.is_last {
+        early::forget(tx, batch.push_id)?;
+        revocations::has_ended(tx, batch.push_id)?;
+    }
+    Ok(())
 }
 
 /// Adds all recipients, each kind of outcome by one statement: an index is then walked from one place to the next.

@@ -12,6 +12,7 @@ use crate::early;
 use crate::error::Result;
 use crate::readers::push_array;
 use crate::recipients::{apply_all, outcome, receipt, settle};
+use crate::revocations;
 
 /// A message that waits.
 #[derive(Debug, Clone)]
@@ -33,6 +34,15 @@ pub struct Acknowledged {
     pub arrived: Vec<(DeviceId, PushId)>,
     /// Receipts.
     pub receipts: Vec<(DeviceId, PushId, ReceiptEvent)>,
+}
+
+/// What became of what devices reported.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// How many messages arrived by it.
+    pub arrived: u64,
+    /// Devices into whose inboxes something was put because of it, by its push.
+    pub to_wake: Vec<(PushId, Vec<DeviceId>)>,
 }
 
 /// Lets everything that waits for a device go: the device is deleted. Returns how many messages that were.
@@ -83,20 +93,21 @@ impl Store {
         .await
     }
 
-    /// Records what devices reported, all of it or nothing. What is reported twice counts once. Answers how many
-    /// messages arrived by it. In the order of the queue in which batches are recorded: a device may report what its
+    /// Records what devices reported, all of it or nothing. What is reported twice counts once. In the order of the queue in which batches are recorded: a device may report what its
     /// batch, recorded just before, has put there.
     ///
     /// # Errors
     /// The database's.
-    pub async fn acknowledge(&self, reported: Acknowledged) -> Result<u64> {
+    pub async fn acknowledge(&self, reported: Acknowledged) -> Result<Kept> {
         let zone = self.zone;
         self.write_in_bulk(move |tx| {
             seen(tx, zone, &reported.seen)?;
             let mut changes = BTreeMap::new();
-            let mut arrived = 0;
+            let mut arrived = Vec::new();
             for &(device, push_id) in &reported.arrived {
-                arrived += u64::from(settle(tx, push_id, device, Outcome::Arrived, &mut changes)?);
+                if settle(tx, push_id, device, Outcome::Arrived, &mut changes)? {
+                    arrived.push((push_id, device));
+                }
             }
             apply_all(tx, changes)?;
             for &(device, push_id, event) in &reported.receipts {
@@ -104,7 +115,15 @@ impl Store {
                     early::keep(tx, push_id, device, event)?;
                 }
             }
-            Ok(arrived)
+            let mut kept = Kept { arrived: arrived.len() as u64, to_wake: Vec::new() };
+            arrived.sort_unstable();
+            for of_push in arrived.chunk_by(|(a, _), (b, _)| a == b) {
+                let devices: Vec<DeviceId> = of_push.iter().map(|(_, device)| *device).collect();
+                if let Some(revocation) = revocations::reach(tx, of_push[0].0, &devices)? {
+                    kept.to_wake.push((revocation, devices));
+                }
+            }
+            Ok(kept)
         })
         .await
     }

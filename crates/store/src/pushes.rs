@@ -13,8 +13,9 @@ use crate::batches::{Cursor, LeftOut, Within};
 use crate::early;
 use crate::error::{Error, Result};
 use crate::readers::push_array;
+use crate::stops::MAY_RUN;
 use crate::writer::Tx;
-use crate::{Store, now_ms};
+use crate::{Store, now_ms, revocations};
 
 /// A push about to be accepted.
 #[derive(Debug, Clone)]
@@ -42,6 +43,8 @@ pub struct NewPush {
     /// What tells whether another push is this one once more, where that is not to be; at most one starts in
     /// [`REPEATED_WITHIN_S`] seconds.
     pub digest: Option<[u8; 32]>,
+    /// The first push of the line in which it takes the place of those before it.
+    pub line: Option<PushId>,
     /// When it starts, unix seconds.
     pub start_at: i64,
     /// The day of that, on which all that becomes of it is counted.
@@ -129,6 +132,8 @@ pub struct Push {
     pub started_at: Option<i64>,
     /// Unix milliseconds.
     pub finished_at: Option<i64>,
+    /// The first push of the line in which each takes the place of those before it, if it is in one.
+    pub line: Option<PushId>,
     /// Unix milliseconds. Since then nobody more is to get it; its state says why.
     pub stopped_at: Option<i64>,
     /// Why it failed, if it did.
@@ -150,13 +155,15 @@ pub struct Started {
     pub exclude_stored_as: Option<String>,
     /// The device that is the first row, if each row is a device id.
     pub first_device: Option<DeviceId>,
+    /// Of a revocation: the push that it takes back.
+    pub takes_back: Option<PushId>,
 }
 
 pub(crate) const COLUMNS: &str =
     "push_id, access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
     started_at, finished_at, failure, audience_rows, rows_done, no_device, targets, waiting, arrived, expired,
     not_kept, no_channel, gone, stopped, sent, shown, clicked, cleared, stopped_at, excluded,
-    sampled_out";
+    sampled_out, line";
 
 pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
     let state: i64 = row.get(2)?;
@@ -176,6 +183,7 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
         started_at: row.get(9)?,
         finished_at: row.get(10)?,
         stopped_at: row.get(27)?,
+        line: row.get::<_, Option<i64>>(30)?.map(PushId),
         failure: row.get(11)?,
         counts: Counts {
             audience_rows: row.get(12)?,
@@ -200,23 +208,24 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
 
 const WITH_CURSOR: &str = ", window_row, window_end, window_device,
     (SELECT p.stored_as FROM package p WHERE p.upload_id = push.upload_id),
-    (SELECT p.stored_as FROM package p WHERE p.upload_id = push.exclude_upload_id), first_device";
+    (SELECT p.stored_as FROM package p WHERE p.upload_id = push.exclude_upload_id), first_device, takes_back";
 
 fn started(row: &Row<'_>) -> rusqlite::Result<Result<Started>> {
     let push = match from_row(row)? {
         Ok(push) => push,
         Err(corrupt) => return Ok(Err(corrupt)),
     };
-    let within = match (row.get(31)?, row.get(32)?) {
+    let within = match (row.get(32)?, row.get(33)?) {
         (Some(end), Some(device)) => Some(Within { end, device: DeviceId(device) }),
         _ => None,
     };
     Ok(Ok(Started {
         push,
-        cursor: Cursor { row: row.get(30)?, within },
-        stored_as: row.get(33)?,
-        exclude_stored_as: row.get(34)?,
-        first_device: row.get::<_, Option<i64>>(35)?.map(DeviceId),
+        cursor: Cursor { row: row.get(31)?, within },
+        stored_as: row.get(34)?,
+        exclude_stored_as: row.get(35)?,
+        first_device: row.get::<_, Option<i64>>(36)?.map(DeviceId),
+        takes_back: row.get::<_, Option<i64>>(37)?.map(PushId),
     }))
 }
 
@@ -259,8 +268,8 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
     let state = if new.start_at * 1000 > now { PushState::Wait } else { PushState::Init };
     tx.prepare_cached(
         "INSERT INTO push (access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
-            audience_rows, day, message_type, audience, plan_id, group_id, exclude_upload_id, first_device, digest)
-         VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+            audience_rows, day, message_type, audience, plan_id, group_id, exclude_upload_id, first_device, digest, line)
+         VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?
     .execute(params![
         new.access_id.0,
@@ -278,7 +287,8 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
         new.group_id,
         new.exclude_upload_id.map(|id| id.0),
         new.first_device.map(|device| device.0),
-        new.digest
+        new.digest,
+        new.line.map(|first| first.0)
     ])?;
     let push_id = PushId(tx.last_insert_rowid());
     tx.prepare_cached("UPDATE push SET template = ?2 WHERE push_id = ?1")?
@@ -302,13 +312,16 @@ fn accept_all(tx: &Connection, pushes: &[NewPush], template: &impl Fn(PushId, &N
     {
         return Ok(Accepted::NoPackage);
     }
+    if let Some(first) = pushes.first().and_then(|new| new.line) {
+        tx.prepare_cached("UPDATE push SET line = push_id WHERE push_id = ?1 AND line IS NULL")?.execute([first.0])?;
+    }
     let ids = pushes.iter().map(|new| insert(tx, new, now, template)).collect::<Result<_>>()?;
     Ok(Accepted::Pushes(ids))
 }
 
 /// From when on a push that is not finished is due: one that does not wait for its time (any more) always is, also when
 /// the clock is set back behind it. As the index `push_unfinished` has it.
-const DUE_FROM: &str = "CASE WHEN state = 1 THEN start_at_s ELSE 0 END";
+pub(crate) const DUE_FROM: &str = "CASE WHEN state = 1 THEN start_at_s ELSE 0 END";
 
 impl Store {
     /// Accepts a push, unless something speaks against it; a repeated one as its occurrences, all of them or none.
@@ -349,7 +362,8 @@ impl Store {
     /// The database's.
     pub async fn push(&self, access_id: AccessId, push_id: PushId) -> Result<Option<Push>> {
         self.read(move |connection| {
-            let sql = format!("SELECT {COLUMNS} FROM push WHERE push_id = ?1 AND access_id = ?2");
+            let sql =
+                format!("SELECT {COLUMNS} FROM push WHERE push_id = ?1 AND access_id = ?2 AND takes_back IS NULL");
             connection
                 .prepare_cached(&sql)?
                 .query_row(params![push_id.0, access_id.0], from_row)
@@ -365,13 +379,17 @@ impl Store {
     /// The database's.
     pub async fn push_with_cursor(&self, access_id: AccessId, push_id: PushId) -> Result<Option<Started>> {
         self.read(move |connection| {
-            let sql = format!("SELECT {COLUMNS} {WITH_CURSOR} FROM push WHERE push_id = ?1 AND access_id = ?2");
+            let sql = format!(
+                "SELECT {COLUMNS} {WITH_CURSOR} FROM push
+                 WHERE push_id = ?1 AND access_id = ?2 AND takes_back IS NULL"
+            );
             connection.prepare_cached(&sql)?.query_row(params![push_id.0, access_id.0], started).optional()?.transpose()
         })
         .await
     }
 
-    /// Pushes to so many rows that are due and not finished, oldest first, without those in `running`.
+    /// Pushes to so many rows that are due and not finished, oldest first, without those in `running`, and without those
+    /// that [take the place](Store::replace) of one, or [take it back](Store::revoke_push), which is not over.
     ///
     /// # Errors
     /// The database's.
@@ -389,7 +407,7 @@ impl Store {
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT push_id FROM push WHERE finished_at IS NULL AND {DUE_FROM} <= ?1
                  AND audience_rows BETWEEN ?2 AND ?3
-                 AND push_id NOT IN (SELECT value FROM rarray(?4)) ORDER BY push_id LIMIT ?5",
+                 AND push_id NOT IN (SELECT value FROM rarray(?4)) AND {MAY_RUN} ORDER BY push_id LIMIT ?5",
             ))?;
             let due = statement.query_map(params![now, least, most, running, limit], |row| row.get(0).map(PushId))?;
             Ok(due.collect::<rusqlite::Result<_>>()?)
@@ -476,7 +494,8 @@ impl Store {
                  WHERE push_id = ?1 AND finished_at IS NULL",
             )?
             .execute(params![push_id.0, state.code(), now_ms(), failure])?;
-            early::forget(tx, push_id)
+            early::forget(tx, push_id)?;
+            revocations::has_ended(tx, push_id)
         })
         .await
     }

@@ -52,7 +52,7 @@ impl Change {
         self.sent += i64::from(!was_sent && self::was_sent(to));
     }
 
-    fn apply(self, tx: &Connection, push_id: PushId) -> Result<()> {
+    pub(crate) fn apply(self, tx: &Connection, push_id: PushId) -> Result<()> {
         tx.prepare_cached(
             "UPDATE push SET targets = targets + ?2, waiting = waiting + ?3, arrived = arrived + ?4,
                 expired = expired + ?5, not_kept = not_kept + ?6, no_channel = no_channel + ?7, gone = gone + ?8,

@@ -43,7 +43,7 @@ impl Store {
                 return Ok(Cancelled::Done);
             }
             let state: Option<i64> = tx
-                .prepare_cached("SELECT state FROM push WHERE push_id = ?1 AND access_id = ?2")?
+                .prepare_cached("SELECT state FROM push WHERE push_id = ?1 AND access_id = ?2 AND takes_back IS NULL")?
                 .query_row(params![push_id.0, access_id.0], |row| row.get(0))
                 .optional()?;
             match state.map(PushState::try_from) {

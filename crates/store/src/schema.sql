@@ -196,7 +196,9 @@ CREATE INDEX push_unfinished ON push (CASE WHEN state = 1 THEN start_at_s ELSE 0
 CREATE INDEX push_to_expire ON push (expire_at_s) WHERE waiting > 0;
 CREATE INDEX push_to_stop ON push (push_id) WHERE waiting > 0 AND stopped_at IS NOT NULL;
 CREATE UNIQUE INDEX push_that_takes_back ON push (takes_back) WHERE takes_back IS NOT NULL;
-CREATE INDEX push_of_line ON push (line, push_id) WHERE line IS NOT NULL;
+-- Of each line those that are not over: what was replaced leaves it, however long a line becomes.
+CREATE INDEX push_of_line ON push (line, push_id)
+    WHERE line IS NOT NULL AND (finished_at IS NULL OR stopped_at IS NULL);
 CREATE INDEX push_of_app ON push (access_id, push_id);
 CREATE INDEX push_by_day ON push (access_id, day, push_id, message_type, audience);
 CREATE INDEX push_by_digest ON push (access_id, digest, start_at_s) WHERE digest IS NOT NULL;
@@ -213,7 +215,7 @@ CREATE TABLE push_count (
     PRIMARY KEY (access_id, day, message_type, audience)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER push_counted AFTER INSERT ON push BEGIN
+CREATE TRIGGER push_counted AFTER INSERT ON push WHEN new.takes_back IS NULL BEGIN
     INSERT INTO push_count VALUES (new.access_id, new.day, new.message_type, new.audience, 1)
     ON CONFLICT DO UPDATE SET pushes = pushes + 1;
 END;
@@ -234,7 +236,8 @@ CREATE TABLE push_day (
     PRIMARY KEY (access_id, tally, day, channel)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER push_summed AFTER UPDATE OF targets, sent, arrived, shown, clicked, cleared ON push BEGIN
+CREATE TRIGGER push_summed AFTER UPDATE OF targets, sent, arrived, shown, clicked, cleared ON push
+WHEN new.takes_back IS NULL BEGIN
     INSERT INTO push_day SELECT new.access_id, '', new.day, 0, new.targets - old.targets, new.sent - old.sent,
         new.arrived - old.arrived, new.shown - old.shown, new.clicked - old.clicked, new.cleared - old.cleared
     WHERE true ON CONFLICT DO UPDATE SET targets = targets + excluded.targets, sent = sent + excluded.sent,

@@ -1,5 +1,5 @@
-//! Stops: a push that is to reach nobody more. It is stopped, or revoked (devices take it back, too), or a later push of
-//! its line takes its place.
+//! Stops: a push that is to reach nobody more. It is stopped, or [revoked](crate::revocations), or a later push of its line
+//! takes its place.
 //!
 //! That it is stands in its row, and is the truth: from this commit on no inbox lists it, and its run, if there is one,
 //! ends with the batches under way. What waits then goes in small bites, as what expires does; wherever the server is
@@ -9,6 +9,7 @@ use pigeonloft_model::{AccessId, DeviceId, Outcome, PushId, PushState};
 use rusqlite::{Connection, params};
 
 use crate::error::Result;
+use crate::pushes::DUE_FROM;
 use crate::recipients::let_go;
 use crate::{Store, now_ms};
 
@@ -36,7 +37,52 @@ pub(crate) fn stop(tx: &Connection, access_id: AccessId, push_id: PushId, how: P
     Ok(stopped > 0)
 }
 
+/// Whether a push may run as far as others are concerned, in SQL: it is to be ended, or those before it in its line
+/// have, so that no batch of an earlier one can reach a device behind one of it; and so has the one that it takes back.
+pub(crate) const MAY_RUN: &str = "(line IS NULL OR stopped_at IS NOT NULL OR NOT EXISTS (
+    SELECT 1 FROM push before INDEXED BY push_of_line WHERE before.line = push.line AND before.push_id < push.push_id
+        AND (before.finished_at IS NULL OR before.stopped_at IS NULL)))
+    AND (takes_back IS NULL
+        OR EXISTS (SELECT 1 FROM push taken WHERE taken.push_id = push.takes_back AND taken.finished_at IS NOT NULL))";
+
+/// Pushes stopped at most by one call of [`Store::replace`].
+const REPLACED_AT_ONCE: u32 = 1000;
+
 impl Store {
+    /// Stops pushes whose place a later one of their line takes, now that it is due at `now` (unix seconds). Answers
+    /// which; of very many, the next call goes on.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn replace(&self, now: i64) -> Result<Vec<PushId>> {
+        let replaced = self
+            .read(move |connection| {
+                let mut statement = connection.prepare_cached(&format!(
+                    "SELECT DISTINCT before.access_id, before.push_id FROM (SELECT push_id, line FROM push
+                        WHERE finished_at IS NULL AND {DUE_FROM} <= ?1 AND line IS NOT NULL AND stopped_at IS NULL) AS next
+                     CROSS JOIN push before INDEXED BY push_of_line
+                        ON before.line = next.line AND before.push_id < next.push_id
+                     WHERE (before.finished_at IS NULL OR before.stopped_at IS NULL) AND before.stopped_at IS NULL
+                     ORDER BY before.push_id LIMIT ?2",
+                ))?;
+                let replaced = statement.query_map(params![now, REPLACED_AT_ONCE], |row| {
+                    Ok((AccessId(row.get(0)?), PushId(row.get(1)?)))
+                })?;
+                Ok(replaced.collect::<rusqlite::Result<Vec<_>>>()?)
+            })
+            .await?;
+        if replaced.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.write(move |tx| {
+            for &(access_id, push_id) in &replaced {
+                stop(tx, access_id, push_id, PushState::Collapsed)?;
+            }
+            Ok(replaced.into_iter().map(|(_, push_id)| push_id).collect())
+        })
+        .await
+    }
+
     /// Stops a push: no device gets it any more. Stopping it again changes nothing. `false`: the app has no such push.
     ///
     /// # Errors

@@ -48,6 +48,7 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
     let mut running = JoinSet::new();
     let mut names: HashMap<tokio::task::Id, (PushId, Size)> = HashMap::new();
     while !stop.is_cancelled() {
+        replace(&loft).await;
         // Large ones first: they have fewer places.
         for size in [Size::Large, Size::Small] {
             let not_now = loft.progress.not_now();
@@ -99,6 +100,17 @@ impl Size {
             Self::Small => 0..=batch,
             Self::Large => batch + 1..=u64::MAX,
         }
+    }
+}
+
+/// Stops pushes whose place a push takes that is due; it starts once they have ended.
+async fn replace(loft: &Loft) {
+    match loft.store.replace(unix_seconds()).await {
+        Ok(replaced) => replaced.into_iter().for_each(|push_id| {
+            tracing::info!(%push_id, "push replaced");
+            loft.push_is_stopped(push_id);
+        }),
+        Err(error) => tracing::error!(error = chain(&error), "replaced pushes could not be stopped"),
     }
 }
 

@@ -105,13 +105,16 @@ pub(super) async fn run(
     }
     // To find whom a push excludes takes as long for one device as for all.
     let takes_turns = size == Size::Large || started.exclude_stored_as.is_some();
+    // What takes another push back is no push that anybody made.
+    let is_counted = started.takes_back.is_none();
     let walked = match Run::begin(&loft, &progress, &started) {
         Ok(run) => run.walk(started, takes_turns.then_some(turns), &stop).await?,
         Err(reason) => Walked::Against(reason),
     };
     match walked {
         Walked::Stopped => {}
-        Walked::Through => loft.metrics.push_finished("PUSH_FINISHED"),
+        Walked::Through if is_counted => loft.metrics.push_finished("PUSH_FINISHED"),
+        Walked::Through => {}
         Walked::Against(reason) => {
             loft.store.finish_push(push_id, Some(reason.clone())).await?;
             loft.metrics.push_finished("PUSH_FAILED");

@@ -1,10 +1,10 @@
-//! Source: what a push's windows are made of, from one row on: rows that name devices, or device ids, each of which is a
-//! row and may be chosen.
+//! Source: what a push's windows are made of, from one row on: rows that name devices, device ids, each of which is a row
+//! and may be chosen, or the recipients of a push that is taken back, each of whom is one.
 
 use std::ops::Range;
 use std::path::Path;
 
-use pigeonloft_model::{Audience, Platform, Push};
+use pigeonloft_model::{Audience, DeviceId, Platform, Push, PushId};
 use pigeonloft_store::{Choice, Reader, Resolved, Started};
 
 use super::plan::Error;
@@ -27,6 +27,8 @@ pub(super) enum Source {
     Rows(Rows, Naming),
     /// Ids that remain, and which of them are chosen.
     Devices(Choice, Range<i64>),
+    /// So many recipients of this push, those after a device.
+    Recipients(PushId, Option<DeviceId>, u64),
 }
 
 impl Source {
@@ -43,6 +45,10 @@ impl Source {
         row: u64,
         seen_since: i64,
     ) -> Result<Self, Error> {
+        if let Some(taken_back) = started.takes_back {
+            let left = started.push.counts.audience_rows.saturating_sub(row);
+            return Ok(Self::Recipients(taken_back, store.nth_recipient(taken_back, row)?, left));
+        }
         let access_id = started.push.access_id;
         let expression = match &push.audience {
             Audience::All {} => None,
@@ -61,6 +67,7 @@ impl Source {
         match self {
             Self::Rows(rows, _) => rows.is_empty(),
             Self::Devices(_, left) => left.is_empty(),
+            Self::Recipients(_, _, left) => *left == 0,
         }
     }
 
@@ -80,6 +87,16 @@ impl Source {
                 left.start = end;
                 let count = usize::try_from(next.end.abs_diff(next.start)).unwrap_or(want);
                 Ok((count, Resolved { devices: store.choose(choice, next)?, no_device: 0 }))
+            }
+            Self::Recipients(of, after, left) => {
+                let want = usize::try_from(*left).map_or(want, |left| want.min(left));
+                let holders = store.holders(*of, *after, want)?;
+                // Those that are missing were forgotten since: what remains of the rows is dealt with.
+                let is_end = holders.read < want;
+                let taken = if is_end { *left } else { want as u64 };
+                (*after, *left) = (holders.last, *left - taken);
+                let resolved = Resolved { devices: holders.devices, no_device: 0 };
+                Ok((usize::try_from(taken).unwrap_or(want), resolved))
             }
         }
     }

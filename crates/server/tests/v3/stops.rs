@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const STOP: &str = "/v3/push/stop_push_msg";
 
 /// A moment so many seconds from now, as calls give it.
-fn from_now(seconds: i64) -> String {
+pub(crate) fn from_now(seconds: i64) -> String {
     let moment = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
     jiff::tz::Offset::constant(8).to_datetime(moment).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
@@ -17,12 +17,12 @@ fn stopped(app: &App, push_id: &str) {
     assert_eq!(app.call(STOP, &json!({ "pushId": push_id })), json!({ "ret_code": 0, "err_msg": "" }));
 }
 
-fn state(app: &App, push_id: &str) -> Value {
+pub(crate) fn state(app: &App, push_id: &str) -> Value {
     app.call("/v3/statistics/get_push_record", &json!({ "pushId": push_id }))["pushRecordData"][0]["status"].clone()
 }
 
 /// Waits until these are the outcomes of the push, those that are zero left out.
-fn outcomes(app: &App, push_id: &str, expected: &Value) {
+pub(crate) fn outcomes(app: &App, push_id: &str, expected: &Value) {
     until(&format!("push {push_id} comes to {expected}"), || {
         let mut shown = app.progress(push_id)["outcomes"].clone();
         shown.as_object_mut()?.retain(|_, count| *count != 0);
@@ -85,9 +85,9 @@ fn a_push_that_is_stopped_before_its_time_never_starts_and_needs_its_package_no_
     let package = app.uploaded(["ann"]);
     let given =
         |time: &str| json!({ "audience_type": "package_account_push", "upload_id": package, "send_time": time });
-    let push_id = app.pushed(given(&from_now(2)));
-    let later = app.pushed_in_turn(&given(&from_now(4)));
+    let push_id = app.pushed(given(&from_now(3)));
     stopped(&app, &push_id);
+    let later = app.pushed_in_turn(&given(&from_now(4)));
     assert_eq!(state(&app, &push_id), "PUSH_DELETED_PUSH_MSG");
     assert_eq!(phones[0].wait_for_messages(1)[0].push_id, later);
     assert_eq!(app.progress(&push_id)["targets"], 0);
@@ -112,9 +112,9 @@ fn a_running_push_ends_with_the_batches_under_way() {
     let _ = phones[0].wait_for_messages(1);
     stopped(&app, &push_id);
     outcomes(&app, &push_id, &json!({ "stopped": 1 }));
-    let shown = app.progress(&push_id);
+    let shown =
+        until("its run has ended", || Some(app.progress(&push_id)).filter(|shown| shown["finished_at"].is_number()));
     assert_eq!((&shown["targets"], &shown["sent"], &shown["rows_done"]), (&json!(1), &json!(1), &json!(1)), "{shown}");
-    assert!(shown["finished_at"].is_number(), "{shown}");
     assert_eq!(shown["state"], "PUSH_DELETED_PUSH_MSG");
     assert_eq!(phones.iter().map(|phone| phone.count().0).collect::<Vec<_>>(), [1, 0, 0, 0]);
 }

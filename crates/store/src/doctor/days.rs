@@ -17,14 +17,15 @@ pub struct WrongDays {
     pub devices: u64,
 }
 
-/// By how much the sums of days fall short. One pass through the pushes, whatever they count in.
+/// By how much the sums of days fall short; revocations count on none. One pass through the pushes, whatever they count in.
 const SUMS: &str = "
     SELECT access_id, tally, day, sum(targets) AS targets, sum(sent) AS sent, sum(arrived) AS arrived,
         sum(shown) AS shown, sum(clicked) AS clicked, sum(cleared) AS cleared
     FROM (
         SELECT access_id, CASE counts_in WHEN '' THEN '' WHEN 'p' THEN 'p' || plan_id ELSE 'g' || group_id END AS tally,
             day, targets, sent, arrived, shown, clicked, cleared
-        FROM push CROSS JOIN (SELECT '' AS counts_in UNION ALL SELECT 'p' UNION ALL SELECT 'g') WHERE tally IS NOT NULL
+        FROM push CROSS JOIN (SELECT '' AS counts_in UNION ALL SELECT 'p' UNION ALL SELECT 'g')
+        WHERE tally IS NOT NULL AND takes_back IS NULL
         UNION ALL SELECT access_id, tally, day, -targets, -sent, -arrived, -shown, -clicked, -cleared FROM push_day)
     GROUP BY 1, 2, 3 HAVING sum(targets) OR sum(sent) OR sum(arrived) OR sum(shown) OR sum(clicked) OR sum(cleared)";
 
@@ -37,7 +38,7 @@ const ADD_SUMS: &str = "
 const PUSHES: &str = "
     SELECT access_id, day, message_type, audience, sum(pushes) AS pushes
     FROM (
-        SELECT access_id, day, message_type, audience, 1 AS pushes FROM push
+        SELECT access_id, day, message_type, audience, 1 AS pushes FROM push WHERE takes_back IS NULL
         UNION ALL SELECT access_id, day, message_type, audience, -pushes FROM push_count)
     GROUP BY 1, 2, 3, 4 HAVING sum(pushes)";
 

@@ -7,4 +7,6 @@ ALTER TABLE push ADD COLUMN line INTEGER;
 
 CREATE INDEX push_to_stop ON push (push_id) WHERE waiting > 0 AND stopped_at IS NOT NULL;
 CREATE UNIQUE INDEX push_that_takes_back ON push (takes_back) WHERE takes_back IS NOT NULL;
-CREATE INDEX push_of_line ON push (line, push_id) WHERE line IS NOT NULL;
+-- Of each line those that are not over: what was replaced leaves it, however long a line becomes.
+CREATE INDEX push_of_line ON push (line, push_id)
+    WHERE line IS NOT NULL AND (finished_at IS NULL OR stopped_at IS NULL);

@@ -24,7 +24,7 @@ CREATE TABLE push_count (
     PRIMARY KEY (access_id, day, message_type, audience)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER push_counted AFTER INSERT ON push BEGIN
+CREATE TRIGGER push_counted AFTER INSERT ON push WHEN new.takes_back IS NULL BEGIN
     INSERT INTO push_count VALUES (new.access_id, new.day, new.message_type, new.audience, 1)
     ON CONFLICT DO UPDATE SET pushes = pushes + 1;
 END;
@@ -45,7 +45,8 @@ CREATE TABLE push_day (
     PRIMARY KEY (access_id, tally, day, channel)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER push_summed AFTER UPDATE OF targets, sent, arrived, shown, clicked, cleared ON push BEGIN
+CREATE TRIGGER push_summed AFTER UPDATE OF targets, sent, arrived, shown, clicked, cleared ON push
+WHEN new.takes_back IS NULL BEGIN
     INSERT INTO push_day SELECT new.access_id, '', new.day, 0, new.targets - old.targets, new.sent - old.sent,
         new.arrived - old.arrived, new.shown - old.shown, new.clicked - old.clicked, new.cleared - old.cleared
     WHERE true ON CONFLICT DO UPDATE SET targets = targets + excluded.targets, sent = sent + excluded.sent,

@@ -11,6 +11,7 @@ mod import;
 mod log;
 mod outcomes;
 mod packages;
+mod revocations;
 mod schema;
 mod stops;
 mod sums;

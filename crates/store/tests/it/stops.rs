@@ -31,7 +31,7 @@ async fn what_waits_of_a_stopped_push_is_in_no_inbox_and_goes_in_bites() {
     let arrived = vec![(devices[1], stopped), (devices[1], stopped)];
     let taken = loft.store.acknowledge(Acknowledged { arrived, ..Acknowledged::default() }).await.unwrap();
     let counts = loft.counts(stopped).await;
-    assert_eq!((taken, counts.arrived, counts.stopped, counts.sent), (1, 2, 2, 2));
+    assert_eq!((taken.arrived, counts.arrived, counts.stopped, counts.sent), (1, 2, 2, 2));
 }
 
 #[tokio::test]
@@ -71,4 +71,48 @@ async fn a_push_that_waits_for_its_time_ends_at_once_when_it_is_stopped() {
     let ended = loft.store.push(APP, push_id).await.unwrap().unwrap();
     assert_eq!((ended.state, ended.finished_at.is_some()), (PushState::Stopped, true));
     assert_eq!(loft.store.unfinished().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_push_takes_the_place_of_those_before_it_once_it_is_due_and_starts_when_they_have_ended() {
+    let loft = Loft::open().await;
+    let devices = loft.devices(2).await;
+    let first = loft.push(2, FAR_AHEAD).await;
+    loft.store.start_push(first).await.unwrap().unwrap();
+    loft.record(first, 0, &[(devices[0], Outcome::Waiting)]).await.unwrap();
+    let mut later = Vec::new();
+    for start_at in [100, 200] {
+        let new = NewPush { line: Some(first), start_at, ..new_push(APP, 1, FAR_AHEAD) };
+        later.push(accepted(loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap()));
+    }
+    let due = |now| loft.store.due_pushes(now, 0..=u64::MAX, vec![], 10);
+    let state = async |push_id| loft.store.push(APP, push_id).await.unwrap().unwrap().state;
+    // Both start in the past: only the time that is asked for makes them due.
+    loft.behind_its_back().execute("UPDATE push SET state = 1 WHERE line = ?1 AND push_id > ?1", [first.0]).unwrap();
+    assert_eq!(loft.store.replace(99).await.unwrap(), []);
+    assert_eq!(due(99).await.unwrap(), [first]);
+
+    assert_eq!(due(100).await.unwrap(), [first], "it is not over");
+    assert_eq!(loft.store.replace(100).await.unwrap(), [first]);
+    assert_eq!(loft.waiting(devices[0], 0).await, []);
+    assert_eq!((state(first).await, due(100).await.unwrap()), (PushState::Collapsed, vec![first]), "it is to be ended");
+    loft.store.finish_push(first, None).await.unwrap();
+    assert_eq!(due(100).await.unwrap(), [later[0]]);
+    assert_eq!(loft.store.replace(100).await.unwrap(), []);
+
+    // One that has not started ends at once.
+    assert_eq!(loft.store.replace(200).await.unwrap(), [later[0]]);
+    assert_eq!((state(later[0]).await, due(200).await.unwrap()), (PushState::Collapsed, vec![later[1]]));
+    assert_eq!(loft.store.push(APP, later[1]).await.unwrap().unwrap().line, Some(first));
+}
+
+#[tokio::test]
+async fn a_push_that_is_stopped_before_its_turn_in_the_line_replaces_nothing_more() {
+    let loft = Loft::open().await;
+    let first = loft.push(1, FAR_AHEAD).await;
+    let new = NewPush { line: Some(first), ..new_push(APP, 1, FAR_AHEAD) };
+    let second = accepted(loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap());
+    assert!(loft.store.stop_push(APP, second).await.unwrap());
+    assert_eq!(loft.store.replace(1).await.unwrap(), []);
+    assert_eq!(loft.store.due_pushes(1, 0..=u64::MAX, vec![], 10).await.unwrap(), [first, second], "each to its end");
 }

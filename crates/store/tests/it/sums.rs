@@ -25,6 +25,8 @@ enum Event {
     Expire { now: i64, limit: u32 },
     /// A push is stopped, and some of what waits of it goes.
     Stop { push: usize, limit: u32 },
+    /// A push is revoked, and some of those who have it are told.
+    Revoke { push: usize, limit: usize },
     /// A device is deleted.
     Delete { device: u8 },
 }
@@ -40,6 +42,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
             .prop_map(|(arrived, receipts)| Event::Acknowledge { arrived, receipts }),
         1 => (0..4i64, 1..5u32).prop_map(|(now, limit)| Event::Expire { now, limit }),
         1 => (0..PUSHES, 1..5u32).prop_map(|(push, limit)| Event::Stop { push, limit }),
+        1 => (0..PUSHES, 1..5usize).prop_map(|(push, limit)| Event::Revoke { push, limit }),
         1 => (0..DEVICES).prop_map(|device| Event::Delete { device }),
     ];
     vec(event, 1..24)
@@ -75,6 +78,9 @@ proptest! {
                 happen(&loft, &devices, &pushes, &event).await;
                 for &push_id in &pushes {
                     agree(&connection, push_id, &event)?;
+                    if let Some(by) = loft.store.revocation(push_id).await.unwrap() {
+                        agree(&connection, by.push_id, &event)?;
+                    }
                 }
                 days_agree(&connection, &event)?;
             }
@@ -114,6 +120,14 @@ async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Ev
             for push_id in loft.store.stopped_pushes(1).await.unwrap() {
                 loft.store.stop_waiting(push_id, None, *limit).await.unwrap();
             }
+        }
+        Event::Revoke { push, limit } => {
+            let push_id = pushes[*push];
+            assert!(loft.revoke(push_id).await);
+            let Some(by) = loft.store.revocation(push_id).await.unwrap() else { return };
+            let told = loft.store.reader().unwrap().holders(push_id, None, *limit).unwrap();
+            let told: Vec<_> = told.devices.into_iter().map(|device| (device, Outcome::Waiting)).collect();
+            loft.record(by.push_id, by.counts.rows_done, &told).await.unwrap();
         }
         Event::Delete { device: place } => {
             loft.store.delete_device(device(*place)).await.unwrap();
@@ -158,7 +172,7 @@ fn days_agree(connection: &Connection, event: &Event) -> Result<(), TestCaseErro
     let kept = ask(&format!("SELECT tally, day, {SUMS} FROM push_day WHERE targets > 0 ORDER BY tally, day"));
     let sums = SUMS.split(", ").map(|sum| format!("sum({sum})")).collect::<Vec<_>>().join(", ");
     let counted = ask(&format!(
-        "SELECT tally, day, {sums} FROM (SELECT '' AS tally, * FROM push UNION ALL SELECT 'p' || plan_id, * FROM push
+        "SELECT tally, day, {sums} FROM (SELECT '' AS tally, * FROM push WHERE takes_back IS NULL UNION ALL SELECT 'p' || plan_id, * FROM push
             UNION ALL SELECT 'g' || group_id, * FROM push)
          WHERE tally IS NOT NULL GROUP BY tally, day HAVING sum(targets) > 0 ORDER BY tally, day"
     ));

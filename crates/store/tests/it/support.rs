@@ -7,8 +7,8 @@ use pigeonloft_model::{
     AccessId, AudienceKind, Day, DayFormat, Days, DeviceId, MessageType, Outcome, Platform, PushId, Token, UploadId,
 };
 use pigeonloft_store::{
-    Accepted, App, BadRows, Batch, Counts, Cursor, LeftOut, NewDevice, NewPackage, NewPush, Recipient, Registered,
-    Store,
+    Accepted, App, BadRows, Batch, Counts, Cursor, LeftOut, NewDevice, NewPackage, NewPush, NewRevocation, Recipient,
+    Registered, Store,
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -63,6 +63,12 @@ impl Loft {
     pub(crate) async fn push(&self, rows: u64, expire_at: i64) -> PushId {
         let new = new_push(APP, rows, expire_at);
         accepted(self.store.add_pushes(vec![new], |id, _| format!("payload of {id}")).await.unwrap())
+    }
+
+    /// Revokes a push of the app. Answers whether there is one.
+    pub(crate) async fn revoke(&self, push_id: PushId) -> bool {
+        let new = NewRevocation { request: "{}".into(), start_at: 0, expire_at: FAR_AHEAD };
+        self.store.revoke_push(APP, push_id, new, |id| format!("payload of {id}")).await.unwrap()
     }
 
     /// Records a batch whose every row names the device beside it.
@@ -162,6 +168,7 @@ pub(crate) fn new_push(access_id: AccessId, audience_rows: u64, expire_at: i64) 
         group_id: None,
         first_device: None,
         digest: None,
+        line: None,
         start_at: 0,
         day: Day(0),
         expire_at,

@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use pigeonloft_store::Push;
+use pigeonloft_model::PushState;
+use pigeonloft_store::{Counts, Push};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -26,7 +27,34 @@ pub(super) async fn one(
     let push_id = id.parse().map_err(|_| unknown())?;
     let push = loft.store.push(app.access_id, push_id).await?.ok_or_else(unknown)?;
     let under_way = loft.progress.pace(push_id).filter(|_| push.finished_at.is_none());
-    Ok(Json(shown(&push, under_way, unix_millis())).into_response())
+    let mut shown = shown(&push, under_way, unix_millis());
+    if push.state == PushState::Revoked {
+        shown["revocation"] = json!(loft.store.revocation(push_id).await?.map(|by| revocation(&by)));
+    }
+    Ok(Json(shown).into_response())
+}
+
+/// How far a push is taken back.
+fn revocation(by: &Push) -> Value {
+    json!({
+        "push_id": by.push_id.to_string(),
+        "targets": by.counts.targets,
+        "outcomes": outcomes(&by.counts),
+        "finished_at": by.finished_at.map(|ms| ms / 1000),
+        "expire_at": by.expire_at,
+    })
+}
+
+fn outcomes(counts: &Counts) -> Value {
+    json!({
+        "waiting": counts.waiting,
+        "arrived": counts.arrived,
+        "expired": counts.expired,
+        "not_kept": counts.not_kept,
+        "no_channel": counts.no_channel,
+        "gone": counts.gone,
+        "stopped": counts.stopped,
+    })
 }
 
 /// `under_way`: how it gets on, if it runs or is to run again.
@@ -48,15 +76,7 @@ fn shown(push: &Push, under_way: Option<progress::Pace>, now_ms: i64) -> Value {
         "excluded": counts.left_out.excluded,
         "sampled_out": counts.left_out.sampled_out,
         "targets": counts.targets,
-        "outcomes": {
-            "waiting": counts.waiting,
-            "arrived": counts.arrived,
-            "expired": counts.expired,
-            "not_kept": counts.not_kept,
-            "no_channel": counts.no_channel,
-            "gone": counts.gone,
-            "stopped": counts.stopped,
-        },
+        "outcomes": outcomes(counts),
         "sent": counts.sent,
         "receipts": { "shown": counts.shown, "clicked": counts.clicked, "cleared": counts.cleared },
         "created_at": push.created_at / 1000,
@@ -65,6 +85,7 @@ fn shown(push: &Push, under_way: Option<progress::Pace>, now_ms: i64) -> Value {
         "finished_at": push.finished_at.map(|ms| ms / 1000),
         "stopped_at": push.stopped_at.map(|ms| ms / 1000),
         "expire_at": push.expire_at,
+        "revocation": null,
         "failure": push.failure,
         "trouble": trouble.map(|trouble| json!({
             "error": trouble.error,
@@ -128,8 +149,7 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use pigeonloft_model::{AccessId, PushId, PushState};
-    use pigeonloft_store::Counts;
+    use pigeonloft_model::{AccessId, PushId};
 
     use super::*;
 
@@ -147,6 +167,7 @@ mod tests {
             started_at,
             finished_at,
             stopped_at: None,
+            line: None,
             failure: None,
             counts: Counts { audience_rows: rows, rows_done: done, ..Counts::default() },
         }

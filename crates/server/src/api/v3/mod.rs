@@ -25,13 +25,14 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use bytes::Bytes;
-use pigeonloft_model::{Fault, PushId, RetCode};
-use pigeonloft_store::{App, Asked, Repeatable};
+use pigeonloft_model::{Fault, Push, PushId, RetCode};
+use pigeonloft_store::{App, Asked, Push as StoredPush, Repeatable};
 
 use super::answer::{self, Answer, Style};
 use super::body;
 use super::openapi::{Operation, Route, Routes, post};
 use crate::auth;
+use crate::chain::chain;
 use crate::loft::Loft;
 use once::Look;
 
@@ -41,6 +42,7 @@ pub(super) fn routes() -> Routes {
         .route("/v3/push/app", call_once(Style::Snake, Repeatable::Push, push::push, described::push()))
         .route("/v3/push/cancel_timing_task", call(Style::Snake, cancel::cancel, described::cancel()))
         .route("/v3/push/stop_push_msg", call(Style::Snake, stops::stop, described::stop()))
+        .route("/v3/push/revoke_push_msg", call(Style::Snake, stops::revoke, described::revoke()))
         .route("/v3/device/account/batchoperate", call(Style::Snake, accounts::operate, described::operate_accounts()))
         .route("/v3/device/account/query", call(Style::Camel, accounts::query, described::query_accounts()))
         .route("/v3/push/plan/add_plan_push", call(Style::Camel, plans::add_plan_push, described::add_plan()))
@@ -94,6 +96,14 @@ where
 fn no_push(push_id: PushId) -> Fault {
     let text = format!("this app has no push {push_id}: give the push_id that the push answered");
     Fault::new(RetCode::NoSuchPush, text)
+}
+
+/// What a stored push was to send and to whom.
+fn request_of(stored: &StoredPush) -> Result<Push, Fault> {
+    Push::from_stored(&stored.request).map_err(|error| {
+        tracing::error!(push_id = %stored.push_id, error = chain(&error), "a stored push cannot be read");
+        Fault::new(RetCode::Internal, format!("the record of push {} is damaged", stored.push_id))
+    })
 }
 
 async fn authenticated_body<'a>(

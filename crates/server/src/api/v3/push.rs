@@ -11,7 +11,7 @@ use pigeonloft_store::{Accepted, App, Asked, NewPush, Once, Package, REPEATED_WI
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::once;
+use super::{once, request_of};
 use crate::api::answer::Answer;
 use crate::auth::internal;
 use crate::clock::unix_seconds;
@@ -41,6 +41,9 @@ impl Told {
             "result": "",
             "invalid_targe_list": unknown,
         });
+        if let Some(first) = push.collapse_id {
+            members["collapse_id"] = json!(first.0);
+        }
         if let Some(Occurrences { skipped, .. }) = &push.occurrences {
             members["skipped_days"] = json!(skipped);
         }
@@ -62,6 +65,7 @@ async fn take(loft: &Loft, app: &App, push: &mut Push, now: i64, asked: Option<A
         push.message.check_attributes(&declared)?;
     }
     let unknown = leave_unknown_tokens_out(loft, app, push).await?;
+    push.collapse_id = first_of_line(loft, app, push.collapse_id).await?;
     let rows = check_audience(loft, app, push).await?;
     if let Some(exclude) = push.exclude {
         check_excluded(loft, app, exclude).await?;
@@ -120,6 +124,7 @@ async fn accept(
         audience_rows: rows.count,
         first_device: rows.first_device,
         digest,
+        line: push.collapse_id,
         start_at,
         day: Day::of(start_at, loft.config.push.utc_offset),
         expire_at: push.expire.deadline(start_at),
@@ -188,6 +193,22 @@ impl Rows {
     fn of(count: u64) -> Self {
         Self { count, first_device: None }
     }
+}
+
+/// The first of the line of pushes that the one with this `collapse_id` is in.
+async fn first_of_line(loft: &Loft, app: &App, earlier: Option<PushId>) -> Result<Option<PushId>, Fault> {
+    let Some(earlier) = earlier else { return Ok(None) };
+    let found = loft.store.push(app.access_id, earlier).await.map_err(|error| internal(&error))?;
+    let found = found.ok_or_else(|| {
+        let text = format!("this app has no push {earlier}: give the collapseID of an earlier one as collapse_id");
+        Fault::new(RetCode::NoSuchPush, text)
+    })?;
+    let kind = request_of(&found)?.audience.kind();
+    if !kind.is_bulk() {
+        let remedy = format!("push {earlier} is to {kind}: only one to all, by tag or to a package can be replaced");
+        return Err(Fault::invalid("collapse_id", remedy));
+    }
+    Ok(Some(found.line.unwrap_or(earlier)))
 }
 
 /// Tokens no device has: refused, or with `ignore_invalid_token` left out and answered.

@@ -28,18 +28,20 @@ pub(in super::super) fn push() -> Operation {
 }
 
 fn shown() -> Value {
-    let outcomes = answered(
-        "Outcomes",
-        [
-            ("waiting", count("in the inbox, sent or not, and not acknowledged")),
-            ("arrived", count("acknowledged")),
-            ("expired", count("not delivered in time")),
-            ("not_kept", count("offline, and `expire_time` was 0")),
-            ("no_channel", count("the push may use no channel that leads there")),
-            ("gone", count("deleted while it waited")),
-            ("stopped", count("the push was stopped, revoked or replaced while it waited")),
-        ],
-    );
+    let outcomes = || {
+        answered(
+            "Outcomes",
+            [
+                ("waiting", count("in the inbox, sent or not, and not acknowledged")),
+                ("arrived", count("acknowledged")),
+                ("expired", count("not delivered in time")),
+                ("not_kept", count("offline, and `expire_time` was 0")),
+                ("no_channel", count("the push may use no channel that leads there")),
+                ("gone", count("deleted while it waited")),
+                ("stopped", count("the push was stopped, revoked or replaced while it waited")),
+            ],
+        )
+    };
     let receipts = answered("Receipts", [("shown", count("")), ("clicked", count("")), ("cleared", count(""))]);
     let trouble = answered(
         "Trouble",
@@ -47,6 +49,16 @@ fn shown() -> Value {
             ("error", text("why the last try failed")),
             ("failures", count("so many in a row")),
             ("next_try_in_seconds", count("when it is tried again")),
+        ],
+    );
+    let revocation = answered(
+        "Revocation",
+        [
+            ("push_id", text("what the messages carry that tell devices so")),
+            ("targets", count("devices that are told, so far")),
+            ("outcomes", outcomes()),
+            ("finished_at", nullable(moment("when each of them was tried"))),
+            ("expire_at", moment("until when they are told")),
         ],
     );
     let parts = choice(Part::ALL.iter().map(|part| part.as_str()), "what took most of the last ten seconds");
@@ -64,7 +76,7 @@ fn shown() -> Value {
             ("slowest_part", json!({ "oneOf": [parts, { "type": "null" }] })),
             ("no_device", count("rows that name no device")),
             ("targets", count("devices so far: the sum of the outcomes")),
-            ("outcomes", outcomes),
+            ("outcomes", outcomes()),
             ("sent", count("handed to the device at least once")),
             ("receipts", receipts),
             ("created_at", moment("when it was taken")),
@@ -73,6 +85,7 @@ fn shown() -> Value {
             ("finished_at", nullable(moment("when every recipient was tried"))),
             ("expire_at", moment("when nothing waits any more")),
             ("stopped_at", nullable(moment("since when nobody more is to get it"))),
+            ("revocation", nullable(revocation)),
             ("failure", nullable(text("why it failed"))),
             ("trouble", nullable(trouble)),
         ],

@@ -8,7 +8,7 @@ mod tags;
 
 pub(super) use self::devices::{operate_accounts, query_accounts, set_custom_attribute};
 pub(in crate::api) use self::push::push_request;
-pub(super) use self::push::{add_plan, cancel, push, stop, upload};
+pub(super) use self::push::{add_plan, cancel, push, revoke, stop, upload};
 pub(super) use self::statistics::{
     device_stat_overview, push_channel_stat_overview, push_group_stat_channel, push_list_by_token, push_record,
     push_task_stat_channel,

@@ -53,6 +53,7 @@ pub(in super::super) fn push() -> Operation {
                 ("environment", choice(Environment::ALL.iter().map(|name| name.as_str()), "the push's")),
                 ("result", text("empty")),
                 ("invalid_targe_list", list(text(""), "tokens that were left out; spelled so")),
+                ("collapse_id", whole(1..=i64::MAX, "of a push that takes the place of others: the first of them")),
                 ("skipped_days", list(text(""), "of a loop: days that a month does not have")),
             ],
         )
@@ -63,7 +64,7 @@ pub(in crate::api) fn push_request() -> Value {
     let names = |all: &[AudienceKind]| choice(all.iter().map(|name| name.as_str()), "whom it is for");
     let texts = |description: &str| list_of(Audience::LIST_MAX, text(""), description);
     let package = whole(1..=i64::from(i32::MAX), "the package, of `package_account_push` and `package_token_push`");
-    let collapse = "an earlier push: what it has not delivered is stopped, what it has is replaced";
+    let collapse = "an earlier push, not to a list: what it has not delivered is stopped, what it has is replaced";
     asked(
         "PushRequest",
         &["audience_type", "message_type", "message"],
@@ -192,6 +193,12 @@ pub(in super::super) fn cancel() -> Operation {
 /// `POST /v3/push/stop_push_msg`
 pub(in super::super) fn stop() -> Operation {
     Operation::v3(TAG, "stopPush", "Stops what a push has not delivered yet", &one_push(), &json!({ "pushId": "1" }))
+}
+
+/// `POST /v3/push/revoke_push_msg`
+pub(in super::super) fn revoke() -> Operation {
+    let what = "Stops a push, and has devices take back what they did not click";
+    Operation::v3(TAG, "revokePush", what, &one_push(), &json!({ "pushId": "1" }))
 }
 
 /// `POST /v3/push/plan/add_plan_push`

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pigeonloft_model::{Audience, Expire, Fault, Push, PushRecordQuery, RetCode, Zone};
+use pigeonloft_model::{Audience, Expire, Fault, PushRecordQuery, Zone};
 use pigeonloft_store::{App, Push as StoredPush, PushFilter};
 use serde_json::{Value, json};
 
 use super::super::super::answer::Answer;
+use super::super::request_of;
 use super::{stored, today};
 use crate::auth::internal;
-use crate::chain::chain;
 use crate::loft::Loft;
 
 /// `POST /v3/statistics/get_push_record`: what one push, or the pushes of some days, were to send and to whom.
@@ -29,10 +29,7 @@ pub(super) async fn push_record(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> 
 }
 
 fn record(stored: &StoredPush, zone: Zone) -> Result<Value, Fault> {
-    let push = Push::from_stored(&stored.request).map_err(|error| {
-        tracing::error!(push_id = %stored.push_id, error = chain(&error), "a stored push cannot be read");
-        Fault::new(RetCode::Internal, format!("the record of push {} is damaged", stored.push_id))
-    })?;
+    let push = request_of(stored)?;
     let kind = push.audience.kind();
     let targets = match push.audience.tokens() {
         [] => push.audience.accounts(),
@@ -74,7 +71,7 @@ fn tag_set(audience: &Audience) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use pigeonloft_model::{AccessId, Platform, PushId, PushState, UploadId};
+    use pigeonloft_model::{AccessId, Platform, Push, PushId, PushState, UploadId};
     use pigeonloft_store::Counts;
 
     use super::*;
@@ -94,6 +91,7 @@ mod tests {
             started_at: None,
             finished_at: None,
             stopped_at: None,
+            line: None,
             failure: None,
             counts: Counts::default(),
         }
