@@ -89,7 +89,7 @@ pub struct Push {
     /// Devices a second, 1,000–50,000; `None` = as fast as possible. Packages only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub push_speed: Option<u32>,
-    /// Rules in the caller's order; of two for the same channel the later counts. No rule = the channel is on.
+    /// At most one for each channel: of two the later counts. No rule = the channel is on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channel_rules: Vec<ChannelRule>,
     /// `tpns_online_push_type` 1: a device online on the own channel is reached through its vendor's all the same.
@@ -173,6 +173,6 @@ impl Push {
     /// Whether it may go through a channel.
     #[must_use]
     pub fn allows(&self, channel: Channel) -> bool {
-        self.channel_rules.iter().rev().find(|rule| rule.channel == channel).is_none_or(|rule| !rule.disable)
+        self.channel_rules.iter().find(|rule| rule.channel == channel).is_none_or(|rule| !rule.disable)
     }
 }

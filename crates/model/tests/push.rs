@@ -252,7 +252,8 @@ fn a_channel_is_on_unless_a_rule_disables_it() {
     let push = push(json!({"channel_rules": [
         {"channel": "xg", "disable": "1"}, {"channel": "fcm", "disable": true}, {"channel": "fcm", "disable": false}, {"channel": ""}, {},
     ]}));
-    assert_eq!(push.channel_rules.first(), Some(&ChannelRule { channel: Channel::Xg, disable: true }));
+    let rule = |channel, disable| ChannelRule { channel, disable };
+    assert_eq!(push.channel_rules, [rule(Channel::Xg, true), rule(Channel::Fcm, false)], "one for a channel");
     assert!(!push.allows(Channel::Xg));
     assert!(push.allows(Channel::Fcm), "the later rule counts");
     assert!(push.allows(Channel::Apns));

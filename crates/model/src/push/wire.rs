@@ -168,12 +168,14 @@ fn push_speed(given: &Members<'_>) -> Result<Option<u32>, Fault> {
     given.positive("push_speed", i64::from(Push::SPEED_MIN)..=i64::from(Push::SPEED_MAX))
 }
 
+/// The rule that counts for each channel, the last one: however long the list is, as many are kept as there are channels.
 fn channel_rules(given: &Members<'_>) -> Result<Vec<ChannelRule>, Fault> {
-    let mut rules = Vec::new();
+    let mut rules: Vec<ChannelRule> = Vec::new();
     for (index, value) in given.list("channel_rules")?.iter().enumerate() {
         let Some(rule) = loose::object(value, || format!("channel_rules[{index}]"))? else { continue };
         // A rule of zeros is one nobody filled in.
         let Some(channel) = rule.name::<Channel>("channel")? else { continue };
+        rules.retain(|earlier| earlier.channel != channel);
         rules.push(ChannelRule { channel, disable: rule.switch("disable")? });
     }
     Ok(rules)

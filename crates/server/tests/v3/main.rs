@@ -9,6 +9,7 @@ mod delivery;
 mod device_pushes;
 mod estimate;
 mod left_out;
+mod limits;
 mod openapi;
 mod repeats;
 mod report;

@@ -176,6 +176,17 @@ fn of_many_at_once_with_one_key_one_is_done() {
     let answers = at_once(&|| upload(&app, "k", &form).0);
     assert!(answers.iter().all(|answer| *answer == answers[0] && answer["retCode"] == 0), "{answers:?}");
     until("the files of the others are gone", || (server.package_files().len() == 1).then_some(()));
+
+    let body = json!({
+        "audience_type": "package_account_push", "upload_id": answers[0]["uploadId"], "message_type": "notify",
+        "message": { "title": "at once" },
+    });
+    let answers = at_once(&|| push(&app, "package", &body).0);
+    let (first, _) = push(&app, "package", &body);
+    assert_eq!(first["ret_code"], 0, "{first}");
+    let as_documented = |answer: &Value| *answer == first || answer["ret_code"] == 1_008_028;
+    assert!(answers.iter().all(as_documented) && answers.contains(&first), "{answers:?}");
+    assert_eq!(pushes(&app, "ann"), 3);
 }
 
 #[test]
@@ -183,12 +194,17 @@ fn after_a_kill_the_answer_is_there_with_the_push_or_neither_is() {
     let mut server = pigeonloft!().start();
     let app = server.app("android");
     let _ = app.register_device(Some("ann"));
+    let form = Form::of_file("rows.txt", b"ann\nbob\n");
     let mut made = 0;
-    for round in 0..6u64 {
+    for round in 0..6_u64 {
         let (key, body) = (format!("round {round}").replace(' ', "-"), to_account("ann", &format!("round {round}")));
         thread::scope(|scope| {
             let call = || app.try_request("POST", "/v3/push/app", &[(HEADER, &key)], body.to_string());
-            let calls = [scope.spawn(call), scope.spawn(call)];
+            let kept = || {
+                let headers = [(HEADER, key.as_str()), ("Content-Type", &form.content_type())];
+                app.try_request("POST", "/v3/push/package/upload", &headers, form.body())
+            };
+            let calls = [scope.spawn(call), scope.spawn(call), scope.spawn(kept), scope.spawn(kept)];
             thread::sleep(Duration::from_millis(2 * round));
             server.kill9();
             for call in calls {
@@ -203,6 +219,11 @@ fn after_a_kill_the_answer_is_there_with_the_push_or_neither_is() {
         made += 1;
         assert_eq!(pushes(&app, "ann"), made, "round {round}");
         made += 1;
+        let (answer, _) = upload(&app, &key, &form);
+        assert_eq!(answer["retCode"], 0, "{answer}");
+        assert_eq!(upload(&app, &key, &form), (answer, true));
+        let packages = app.own("GET", "/v1/packages").1["packages"].as_array().map(Vec::len);
+        assert_eq!((packages, server.package_files().len() as u64), (Some(round as usize + 1), round + 1));
     }
 }
 
