@@ -9,6 +9,7 @@ mod days;
 mod early;
 mod inbox;
 mod pushes;
+mod tags;
 
 use std::path::Path;
 
@@ -21,6 +22,7 @@ pub use days::WrongDays;
 pub use early::StrayReceipts;
 pub use inbox::StrayInbox;
 pub use pushes::PushTrouble;
+pub use tags::WrongTags;
 
 use crate::error::{Error, Result};
 use crate::packages::Package;

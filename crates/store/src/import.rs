@@ -11,7 +11,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use pigeonloft_model::{AccessId, DeviceId, Environment, Token};
+use pigeonloft_model::{AccessId, DeviceId, Environment, TagType, Token};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::accounts::AccountKey;
@@ -36,6 +36,9 @@ pub struct ImportRow {
     /// Which of the vendor's environments that token is of. `None`: that of production for a new device, and no change
     /// for a known one.
     pub environment: Option<Environment>,
+    /// What it reports of itself, at most one of each of [`TagType::REPORTED`]; of the others a known device keeps what it
+    /// has.
+    pub reported: Vec<(TagType, String)>,
 }
 
 /// A device that is to be bound to an account. Ordered as the table of accounts is.
@@ -52,7 +55,8 @@ pub struct Binding {
 pub struct Imported {
     /// Devices that did not exist.
     pub new: u64,
-    /// Rows of devices that did, or that an earlier row made: channel and environment were brought up to date.
+    /// Rows of devices that did, or that an earlier row made: channel, environment and reports were brought up to
+    /// date.
     pub known: u64,
     /// Accounts bound.
     pub bound: u64,

@@ -2,6 +2,8 @@
 //!
 //! What belongs into one transaction is the import's to say ([`import`](crate::import)).
 
+mod reports;
+
 use std::collections::HashSet;
 
 use pigeonloft_model::{AccessId, DeviceId, Token, Zone};
@@ -15,6 +17,8 @@ use crate::error::Result;
 use crate::import::{Binding, ImportRow, Imported};
 use crate::now_ms;
 use crate::resolve::find_tokens;
+
+use reports::load_reports;
 
 /// Rows inserted by one statement. What a statement costs by itself, above all the upkeep of AUTOINCREMENT, was half of
 /// an insert.
@@ -51,6 +55,7 @@ pub(crate) fn load_devices(tx: &Connection, access_id: AccessId, rows: &mut [Imp
     let mut new = Vec::new();
     let mut of_new = Vec::new();
     let mut channels = Vec::new();
+    let (mut known_reports, mut new_reports) = (Vec::new(), Vec::new());
     for (place, rows) in of_devices.into_iter().enumerate() {
         let environment = rows.iter().rev().find_map(|row| row.environment).map(environment_code);
         let accounts = accounts(rows);
@@ -63,6 +68,7 @@ pub(crate) fn load_devices(tx: &Connection, access_id: AccessId, rows: &mut [Imp
             for account in &accounts {
                 hold(tx, access_id, device, account)?;
             }
+            known_reports.push((device, rows));
             device
         } else {
             loaded.imported.new += 1;
@@ -72,6 +78,7 @@ pub(crate) fn load_devices(tx: &Connection, access_id: AccessId, rows: &mut [Imp
             loaded.new.insert(rows[0].token);
             new.push(NewDevice { device, row: &rows[0], environment: environment.unwrap_or(0) });
             of_new.extend(accounts.iter().map(|account| (device, *account)));
+            new_reports.push((device, rows));
             device
         };
         loaded.bindings.extend(accounts.into_iter().map(|account| Binding { account: account.clone(), device }));
@@ -89,6 +96,7 @@ pub(crate) fn load_devices(tx: &Connection, access_id: AccessId, rows: &mut [Imp
     for (device, (channel, token)) in channels {
         set_channel(tx, device, channel, token)?;
     }
+    load_reports(tx, access_id, &known_reports, &new_reports)?;
     Ok(loaded)
 }
 

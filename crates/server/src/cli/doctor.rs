@@ -96,6 +96,7 @@ fn examine(data_dir: &Path, report: &mut Report) -> Result<(), Trouble> {
         database::examine_pushes(&examiner, report)?;
         database::examine_early_receipts(&examiner, report)?;
         database::examine_days(&examiner, report)?;
+        database::examine_tags(&examiner, report)?;
     }
     Ok(())
 }

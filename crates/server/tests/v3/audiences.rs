@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pigeonloft_testkit::{App, Device, Fleet, assert_refused, pigeonloft, until};
+use pigeonloft_testkit::{App, Device, Fleet, Habit, Phone, assert_refused, pigeonloft, until};
 use serde_json::{Value, json};
+
+use super::at;
 
 /// Pushes by these tags, a message of its own each time; answers the push_id.
 fn push_by(app: &App, mut given: Value) -> String {
@@ -68,6 +70,45 @@ fn an_app_without_devices_has_no_target() {
     let _ = app.register_device(None);
     let push_id = app.pushed(by_tag);
     assert_eq!(app.finished(&push_id)["targets"], 0);
+}
+
+#[test]
+fn a_push_to_all_goes_on_after_a_kill_and_is_for_those_who_were_there_at_its_call() {
+    let mut server = pigeonloft!().set("push.batch_rows", 100).start();
+    let app = server.app("android");
+    let accounts: Vec<String> = (0..4_000).map(|n| format!("a{n:05}")).collect();
+    let _ = app.import_devices(&server, &accounts);
+    let push_id = app.pushed(json!({ "audience_type": "all", "push_speed": 1_000 }));
+    let targets = || app.progress(&push_id)["targets"].as_u64().expect("a number");
+    until("some have it", || (targets() > 1_000).then_some(()));
+    let late = app.register_device(None);
+    server.kill9();
+    server.restart();
+    let shown = app.finished(&push_id);
+    assert_eq!((&shown["targets"], &shown["outcomes"]["waiting"]), (&json!(4_000), &json!(4_000)));
+    assert_eq!(recipients(&app, &[late], &push_id), Vec::<usize>::new());
+    let report = app.own_text(&format!("/v1/pushes/{push_id}/recipients.csv"));
+    assert_eq!(report.lines().count(), 1 + 4_000, "each once, and a header");
+}
+
+#[test]
+fn a_device_that_was_not_seen_for_90_days_is_left_out() {
+    let server = pigeonloft!().clock_at(at("2027-01-30 08:00:00")).start();
+    let app = server.app("android");
+    let devices = [(); 2].map(|()| app.register_device(None));
+    devices.iter().for_each(|device| tagged(&app, device, &["vip"]));
+    server.set_clock(at("2027-05-01 08:00:01"));
+    let fleet = Fleet::new(server.mqtt());
+    let phone = Phone::new(devices[1].clone());
+    fleet.online([&phone], Habit::Acknowledges);
+    let push_id = app.pushed_in_turn(&json!({ "audience_type": "all" }));
+    assert_eq!(phone.wait_for_messages(1)[0].push_id, push_id);
+    let _ = app.finished(&push_id);
+    assert_eq!(recipients(&app, &devices, &push_id), [1]);
+    assert_eq!(reached(&app, &devices, json!({ "tag_list": { "tags": ["vip"] } })), [1]);
+    // The others are the others of those who count.
+    let not = json!([{ "tags": ["nobody's"], "is_not": true }]);
+    assert_eq!(reached(&app, &devices, rule(not)), [1]);
 }
 
 #[test]

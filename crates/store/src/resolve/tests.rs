@@ -47,6 +47,7 @@ fn row(n: u16, account: u16, environment: Environment) -> ImportRow {
         account: Some(AccountKey { account_type: u32::from(account % 2) * 5, name: name(account) }),
         channel: None,
         environment: Some(environment),
+        reported: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Import: devices by the chunk, scrambled or not, known or not, claimed by themselves later.
 
-use pigeonloft_model::{AccountPush, Environment};
+use pigeonloft_model::{AccountPush, DeviceId, Environment, Tag, TagExpression, TagType};
 use pigeonloft_store::{AccountKey, Import, ImportRow, Imported, NewDevice, Registered};
 
 use crate::support::{APP, Loft, new_device, token};
@@ -12,6 +12,7 @@ fn row(n: u8, account: Option<&str>) -> ImportRow {
         account: account.map(|name| AccountKey { account_type: 0, name: name.into() }),
         channel: None,
         environment: None,
+        reported: Vec::new(),
     }
 }
 
@@ -180,4 +181,48 @@ async fn more_rows_than_one_statement_takes_are_all_imported() {
         let by_token = reader.resolve_tokens(APP, [token(n).as_str()].into_iter(), None).unwrap();
         assert_eq!((by_name.devices.len(), by_name), (1, by_token));
     }
+}
+
+/// The devices that have a tag.
+fn tagged(loft: &Loft, kind: TagType, name: &str) -> Vec<DeviceId> {
+    let reader = loft.store.reader().unwrap();
+    let expression = TagExpression::Tag(Tag { kind, name: name.into() });
+    let choice = reader.choice(APP, Some(&expression), None, i64::MIN).unwrap();
+    reader.choose(&choice, 0..1_000).unwrap()
+}
+
+#[tokio::test]
+async fn what_devices_report_becomes_their_tags_and_is_brought_up_to_date() {
+    let loft = Loft::open().await;
+    let reports = |n: u8, reported: &[(TagType, &str)]| ImportRow {
+        reported: reported.iter().map(|(kind, name)| (*kind, (*name).to_owned())).collect(),
+        ..row(n, None)
+    };
+    let version = TagType::AppVersion;
+    let mut import = Import::begin(loft.dir.path(), APP).unwrap();
+    let cn = (TagType::Country, "CN");
+    // Of two rows of a device the last that says anything counts.
+    import
+        .chunk(&mut [
+            reports(1, &[(version, "1.0"), cn]),
+            reports(2, &[(version, "2.0")]),
+            reports(3, &[(version, "1.0")]),
+            reports(3, &[(version, "1.5"), cn]),
+            reports(3, &[]),
+        ])
+        .unwrap();
+    let ids = |numbers: &[u8]| {
+        let tokens = numbers.iter().map(|n| token(*n)).collect::<Vec<_>>();
+        let tokens = tokens.iter().map(|token| token.as_str());
+        loft.store.reader().unwrap().resolve_tokens(APP, tokens, None).unwrap().devices
+    };
+    assert_eq!(tagged(&loft, version, "1.0"), ids(&[1]));
+    assert_eq!(tagged(&loft, version, "1.5"), ids(&[3]));
+    assert_eq!(tagged(&loft, TagType::Country, "CN"), ids(&[1, 3]));
+    // The only device of a version leaves it, and a new one comes to it, in one chunk.
+    import.chunk(&mut [reports(1, &[(version, "2.0")]), reports(4, &[(version, "1.0")])]).unwrap();
+    import.finish().unwrap();
+    assert_eq!(tagged(&loft, version, "1.0"), ids(&[4]));
+    assert_eq!(tagged(&loft, version, "2.0"), ids(&[1, 2]));
+    assert_eq!(tagged(&loft, TagType::Country, "CN"), ids(&[1, 3]), "what is not said stays");
 }

@@ -127,6 +127,7 @@ async fn import(data_dir: PathBuf, app: &App, devices: Vec<DemoDevice>) -> Resul
                 account: Some(AccountKey { account_type: 0, name: device.account }),
                 channel: None,
                 environment: None,
+                reported: Vec::new(),
             })
             .collect();
         let mut import = Import::begin(&data_dir, access_id)?;

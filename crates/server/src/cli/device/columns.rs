@@ -1,6 +1,7 @@
 //! Columns: which of the known ones a file has, and where, by its header.
 
 use csv::ByteRecord;
+use pigeonloft_model::TagType;
 
 use crate::cli::failure::Failure;
 
@@ -13,17 +14,49 @@ pub(super) enum Column {
     Channel,
     ChannelToken,
     Environment,
+    AppVersion,
+    Province,
+    Country,
+    Language,
+    Brand,
+    Model,
+    SdkVersion,
 }
 
 /// Every known column with its name in a header.
-const KNOWN: [(&str, Column); 6] = [
+const KNOWN: [(&str, Column); 13] = [
     ("token", Column::Token),
     ("account", Column::Account),
     ("account_type", Column::AccountType),
     ("channel", Column::Channel),
     ("channel_token", Column::ChannelToken),
     ("environment", Column::Environment),
+    ("app_version", Column::AppVersion),
+    ("province", Column::Province),
+    ("country", Column::Country),
+    ("language", Column::Language),
+    ("brand", Column::Brand),
+    ("model", Column::Model),
+    ("sdk_version", Column::SdkVersion),
 ];
+
+/// The columns of what devices report, with the types of the tags that this becomes.
+pub(super) const REPORTED: [(Column, TagType); TagType::REPORTED.len()] = [
+    (Column::AppVersion, TagType::AppVersion),
+    (Column::Province, TagType::Province),
+    (Column::Country, TagType::Country),
+    (Column::Language, TagType::Language),
+    (Column::Brand, TagType::Brand),
+    (Column::Model, TagType::Model),
+    (Column::SdkVersion, TagType::SdkVersion),
+];
+
+impl Column {
+    /// As a header calls it.
+    pub(super) fn name(self) -> &'static str {
+        KNOWN[self as usize].0
+    }
+}
 
 /// Where each column stands.
 #[derive(Debug, Clone)]
@@ -62,7 +95,7 @@ impl Columns {
             (Column::ChannelToken, Column::Channel),
         ] {
             if columns.has(by) && !columns.has(needed) {
-                let (by, needed) = (KNOWN[by as usize].0, KNOWN[needed as usize].0);
+                let (by, needed) = (by.name(), needed.name());
                 return Err(Failure::new(format!("the column \"{by}\" means nothing without a column \"{needed}\"")));
             }
         }
@@ -102,6 +135,12 @@ mod tests {
         for (number, (_, column)) in KNOWN.into_iter().enumerate() {
             assert_eq!(column as usize, number);
         }
+    }
+
+    #[test]
+    fn what_devices_report_is_called_as_they_call_it() {
+        let columns = REPORTED.map(|(column, kind)| (KNOWN[column as usize].0, kind));
+        assert_eq!(columns, TagType::REPORTED);
     }
 
     #[test]

@@ -143,6 +143,7 @@ fn issue(chunk: &mut Vec<Pending>) -> Result<(Vec<ImportRow>, Vec<Issued>), Fail
             account: row.account,
             channel: row.channel,
             environment: row.environment,
+            reported: row.reported,
         });
         issued.push(Issued { token, password, record });
     }

@@ -3,10 +3,11 @@
 use csv::ByteRecord;
 use pigeonloft_model::account::{NotAName, NotAnAccountType};
 use pigeonloft_model::ids::NotAToken;
-use pigeonloft_model::{Account, AccountType, Channel, Environment, Token};
+use pigeonloft_model::tag::NotATag;
+use pigeonloft_model::{Account, AccountType, Channel, Environment, Tag, TagType, Token};
 use pigeonloft_store::AccountKey;
 
-use super::columns::{Column, Columns};
+use super::columns::{Column, Columns, REPORTED};
 
 /// Characters of a token on a vendor's channel at most; theirs have some hundred.
 const CHANNEL_TOKEN_CHARS_MAX: usize = 4096;
@@ -20,6 +21,8 @@ pub(super) struct Row {
     pub(super) channel: Option<(String, String)>,
     /// `None`: not said.
     pub(super) environment: Option<Environment>,
+    /// What the device reports.
+    pub(super) reported: Vec<(TagType, String)>,
 }
 
 /// Why a line cannot be imported.
@@ -47,6 +50,8 @@ pub(super) enum BadRow {
     ChannelToken,
     #[error("an environment is product or dev")]
     Environment,
+    #[error("{column}: {error}")]
+    Tag { column: &'static str, error: NotATag },
     #[error("not UTF-8")]
     NotUtf8,
 }
@@ -74,7 +79,18 @@ pub(super) fn read(columns: &Columns, record: &ByteRecord, issue: bool) -> Resul
             Some("dev") => Some(Environment::Dev),
             Some(_) => return Err(BadRow::Environment),
         },
+        reported: reported(text)?,
     })
+}
+
+fn reported<'a>(text: impl Fn(Column) -> Result<Option<&'a str>, BadRow>) -> Result<Vec<(TagType, String)>, BadRow> {
+    let mut reported = Vec::new();
+    for (column, kind) in REPORTED {
+        let Some(text) = text(column)? else { continue };
+        let name = Tag::name(text).map_err(|error| BadRow::Tag { column: column.name(), error })?;
+        reported.push((kind, name.to_owned()));
+    }
+    Ok(reported)
 }
 
 fn account(name: Option<&str>, kind: Option<&str>) -> Result<Option<AccountKey>, BadRow> {
@@ -128,9 +144,18 @@ mod tests {
     }
 
     #[test]
+    fn what_devices_report_is_read_by_its_column() {
+        let read = row(&["country", "token", "model"], &["", TOKEN, " Mate 60 "]).unwrap();
+        assert_eq!(read.reported, [(TagType::Model, "Mate 60".to_owned())]);
+        let long = "x".repeat(51);
+        let wrong = BadRow::Tag { column: "country", error: NotATag::Length(51) };
+        assert_eq!(row(&["token", "country"], &[TOKEN, &long]), Err(wrong));
+    }
+
+    #[test]
     fn what_is_empty_is_not_there() {
         let row = row(&["token", "account", "environment"], &["", " ", ""]).unwrap();
-        assert_eq!(row, Row { token: None, account: None, channel: None, environment: None });
+        assert_eq!(row, Row { token: None, account: None, channel: None, environment: None, reported: Vec::new() });
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Sorted: checked rows into the database in the order of its tables, whatever order the file has.
 //!
 //! Rows are sorted by token and loaded; the bindings that are left are sorted by account and loaded. Each is a line of
-//! text for the sorter, in files that have no name where the memory does not hold it. Names, tokens and channels hold
+//! text for the sorter, in files that have no name where the memory does not hold it. Names, tokens, channels and tags hold
 //! no control characters, so a tab ends each of them, and orders before whatever could go on.
 
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 
 use indicatif::ProgressBar;
-use pigeonloft_model::{AccessId, DeviceId, Environment, Token};
+use pigeonloft_model::{AccessId, DeviceId, Environment, TagType, Token};
 use pigeonloft_package::RowSorter;
 use pigeonloft_store::{AccountKey, Binding, Import, ImportRow};
 
@@ -187,6 +187,9 @@ fn write_row(line: &mut String, row: &Row, number: u64) {
         Some(Environment::Product) => "\tproduct",
         Some(Environment::Dev) => "\tdev",
     });
+    for (kind, name) in &row.reported {
+        let _ = write!(line, "\t{} {name}", kind.code());
+    }
 }
 
 fn read_row(line: &str) -> Result<ImportRow, Failure> {
@@ -199,7 +202,13 @@ fn read_row(line: &str) -> Result<ImportRow, Failure> {
     } else {
         Some(AccountKey { account_type: account_type.parse().map_err(|_| not_ours())?, name: name.to_owned() })
     };
+    let reported = parts.map(|part| {
+        let (code, name) = part.split_once(' ').ok_or_else(not_ours)?;
+        let kind = code.parse().ok().and_then(|code: i64| TagType::try_from(code).ok()).ok_or_else(not_ours)?;
+        Ok((kind, name.to_owned()))
+    });
     Ok(ImportRow {
+        reported: reported.collect::<Result<_, Failure>>()?,
         token: token.parse().map_err(|_| not_ours())?,
         password_hash: None,
         account,
@@ -234,7 +243,13 @@ mod tests {
     use super::*;
 
     fn row(n: u8) -> Row {
-        Row { token: Some(Token::from_bytes([n; 18])), account: None, channel: None, environment: None }
+        Row {
+            token: Some(Token::from_bytes([n; 18])),
+            account: None,
+            channel: None,
+            environment: None,
+            reported: Vec::new(),
+        }
     }
 
     #[test]
@@ -244,6 +259,7 @@ mod tests {
             account: Some(account.clone()),
             channel: Some(("apns".into(), "a:b".into())),
             environment: Some(Environment::Dev),
+            reported: vec![(TagType::AppVersion, "1.2 beta".into()), (TagType::Province, "广东".into())],
             ..row(1)
         };
         let named = Row { account: Some(account), ..row(2) };
@@ -252,8 +268,8 @@ mod tests {
             write_row(&mut line, &row, 5_000_000);
             let read = read_row(&line).unwrap();
             assert_eq!(
-                (Some(read.token), read.account, read.channel, read.environment),
-                (row.token, row.account, row.channel, row.environment)
+                (Some(read.token), read.account, read.channel, read.environment, read.reported),
+                (row.token, row.account, row.channel, row.environment, row.reported)
             );
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use pigeonloft_model::PushId;
 use pigeonloft_store::doctor::{
-    Dangling, Doctor as Examiner, Integrity, PushTrouble, Schema, StrayInbox, StrayReceipts, WrongDays,
+    Dangling, Doctor as Examiner, Integrity, PushTrouble, Schema, StrayInbox, StrayReceipts, WrongDays, WrongTags,
 };
 
 use super::Trouble;
@@ -15,6 +15,7 @@ const DATABASE: &str = "database";
 const PUSHES: &str = "pushes";
 const INBOXES: &str = "inboxes";
 const STATISTICS: &str = "statistics";
+const TAGS: &str = "tags";
 
 /// Pushes between two looks at the clock.
 const SHOW_EVERY: u64 = 1000;
@@ -131,6 +132,26 @@ pub(super) fn examine_days(examiner: &Examiner, report: &mut Report) -> Result<(
     ] {
         if count > 0 {
             report.repaired(STATISTICS, format_args!("{what}: {count}"), did)?;
+        }
+    }
+    Ok(())
+}
+
+/// Compares the tables of tags.
+pub(super) fn examine_tags(examiner: &Examiner, report: &mut Report) -> Result<(), Trouble> {
+    report.looks_at("tags of devices");
+    let WrongTags { one_sided, nameless, unused } = examiner.tags()?;
+    for (count, what, did) in [
+        (
+            one_sided,
+            "tags of devices that pushes by tags would not find, or find at devices that do not have them",
+            "pushes find what the devices have",
+        ),
+        (nameless, "tags without a name that devices have", "the server takes them off when it runs"),
+        (unused, "tags that no device has", "they were deleted"),
+    ] {
+        if count > 0 {
+            report.repaired(TAGS, format_args!("{what}: {count}"), did)?;
         }
     }
     Ok(())

@@ -114,6 +114,29 @@ fn inboxes_and_recipients_that_disagree_are_brought_together() {
 }
 
 #[test]
+fn tags_are_what_the_devices_have() {
+    let tags = "INSERT INTO tag SELECT 1, access_id, 0, 'vip' FROM app LIMIT 1;
+        INSERT INTO tag_of_device VALUES (1, 0, 1), (2, 0, 1); INSERT INTO device_of_tag VALUES (1, 1), (1, 2);";
+    for (wrong, says, left) in [
+        ("DELETE FROM device_of_tag WHERE device_id = 1", "pushes by tags would not find", "1:1 1:2 vip"),
+        ("DELETE FROM tag_of_device WHERE device_id = 1", "at devices that do not have them: 1", "1:2 vip"),
+        ("DELETE FROM tag", "tags without a name that devices have: 1", "1:1 1:2 "),
+        ("DELETE FROM tag_of_device; DELETE FROM device_of_tag", "tags that no device has: 1", " "),
+    ] {
+        let folder = Folder::copy();
+        folder.sql(tags);
+        assert_eq!(folder.findings(&[]).0, Vec::<Value>::new());
+        folder.sql(wrong);
+        folder.repaired(&[says]);
+        let connection = Connection::open(folder.database()).unwrap();
+        let sql =
+            "SELECT coalesce((SELECT group_concat(tag_id || ':' || device_id, ' ') FROM device_of_tag), '') || ' '
+            || coalesce((SELECT name FROM tag), '')";
+        assert_eq!(connection.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap(), left, "{wrong}");
+    }
+}
+
+#[test]
 fn early_receipts_that_nothing_will_count_are_deleted_and_no_others() {
     let folder = Folder::copy();
     let early = |push: i64, device: i64| format!("INSERT INTO early_receipt VALUES ({push}, {device}, 1);");
