@@ -20,6 +20,7 @@ const INSTALL: &[(&str, &str)] = &[
     ("python3", "apt-get install python3"),
     ("requests", "python3 -m pip install requests"),
     ("paho.mqtt", "python3 -m pip install paho-mqtt"),
+    ("schemathesis", "python3 -m pip install schemathesis"),
 ];
 
 fn missing(name: &str) -> ! {

@@ -16,6 +16,13 @@ pub(in crate::api) fn text_of(characters: RangeInclusive<usize>, description: &s
     json!({ "type": "string", "minLength": characters.start(), "maxLength": characters.end(), "description": description })
 }
 
+/// A text of at most so many characters, none of which is a control character.
+pub(in crate::api) fn name_of(characters: RangeInclusive<usize>, description: &str) -> Value {
+    let mut schema = text_of(characters, description);
+    schema["pattern"] = r"^[^\u0000-\u001f\u007f-\u009f]*$".into();
+    schema
+}
+
 /// One of these texts.
 pub(in crate::api) fn choice<'a>(known: impl IntoIterator<Item = &'a str>, description: &str) -> Value {
     json!({ "type": "string", "enum": known.into_iter().collect::<Vec<_>>(), "description": description })
@@ -94,6 +101,9 @@ pub(in crate::api) fn nullable(mut schema: Value) -> Value {
         return json!({ "oneOf": [schema, { "type": "null" }] });
     }
     schema["type"] = json!([schema["type"], "null"]);
+    if let Some(known) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        known.push(Value::Null);
+    }
     schema
 }
 
@@ -101,6 +111,11 @@ pub(in crate::api) fn nullable(mut schema: Value) -> Value {
 pub(in crate::api) fn such_as(mut schema: Value, example: impl Into<Value>) -> Value {
     schema["examples"] = json!([example.into()]);
     schema
+}
+
+/// The id of a push, which is a text.
+pub(in crate::api) fn push_id(description: &str) -> Value {
+    json!({ "type": "string", "pattern": "^[1-9][0-9]{0,17}$", "description": description })
 }
 
 /// A device's token.
@@ -113,7 +128,7 @@ pub(in crate::api) fn token() -> Value {
 
 /// The name of an account.
 pub(in crate::api) fn account_name() -> Value {
-    text_of(Account::NAME_MIN..=Account::NAME_MAX, "the account's name, without control characters")
+    name_of(Account::NAME_MIN..=Account::NAME_MAX, "the account's name, without control characters")
 }
 
 /// The type of an account.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::devices::CHANNEL_TOKEN_BYTES;
 use crate::api::openapi::schema::{
-    account_name, account_type, answered, asked, choice, list, list_of, nullable, text, text_of, token,
+    account_name, account_type, answered, asked, choice, list, list_of, name_of, nullable, text, text_of, token,
 };
 use crate::api::openapi::{Caller, Operation};
 
@@ -16,10 +16,10 @@ fn details() -> [(&'static str, Value); 10] {
     let vendors = Channel::ALL.iter().filter(|channel| **channel != Channel::Xg).map(|channel| channel.as_str());
     let reported = |place: usize| {
         let (member, kind) = TagType::REPORTED[place];
-        (member, text_of(0..=Tag::NAME_MAX, &format!("its tag of `{kind}`; empty: it has none")))
+        (member, name_of(0..=Tag::NAME_MAX, &format!("its tag of `{kind}`; empty: it has none")))
     };
     let [version, province, country, language, brand, model, sdk_version] = std::array::from_fn(reported);
-    [
+    let said = [
         version,
         province,
         country,
@@ -30,13 +30,26 @@ fn details() -> [(&'static str, Value); 10] {
         ("environment", choice(Environment::ALL.iter().map(|name| name.as_str()), "on iOS and macOS")),
         ("channel", choice(vendors, "a vendor's channel; with `channel_token`")),
         ("channel_token", text_of(1..=CHANNEL_TOKEN_BYTES, "the device's token there; with `channel`")),
-    ]
+    ];
+    // As good as not said.
+    said.map(|(member, schema)| (member, nullable(schema)))
+}
+
+/// A body of these.
+fn said(title: &str) -> Value {
+    let mut schema = asked(title, &[], details());
+    // One with the other, or neither.
+    let given = |name: &str| json!({ "properties": { name: { "type": "string" } }, "required": [name] });
+    schema["if"] = given("channel");
+    schema["then"] = given("channel_token");
+    schema["else"] = json!({ "properties": { "channel_token": { "type": "null" } } });
+    schema
 }
 
 /// `POST /v1/devices`
 pub(in super::super) fn register() -> Operation {
-    let mut request = asked("Registration", &[], details());
-    request["properties"]["token"] = token();
+    let mut request = said("Registration");
+    request["properties"]["token"] = nullable(token());
     let mqtt = answered(
         "MqttAccess",
         [
@@ -66,7 +79,7 @@ fn itself(id: &str, summary: &str) -> Operation {
 /// `PATCH /v1/devices/{token}`
 pub(in super::super) fn change() -> Operation {
     itself("changeDevice", "Changes what a device says of itself")
-        .takes(false, &asked("DeviceChange", &[], details()), &json!({ "channel": "fcm", "channel_token": "…" }))
+        .takes(false, &said("DeviceChange"), &json!({ "channel": "fcm", "channel_token": "…" }))
         .empty(204, "Changed")
         .problems(&[404, 408, 413])
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::device_pushes::{Because, PAGE, PAGE_MAX};
 use super::super::report::lines::NO_DEVICE;
 use crate::api::openapi::schema::{
-    answered, choice, count, fraction, list, moment, nullable, switch, text, token, whole,
+    answered, choice, count, fraction, list, moment, nullable, push_id, switch, text, token, whole,
 };
 use crate::api::openapi::{Caller, Operation};
 use crate::dispatch::progress::Part;
@@ -14,7 +14,7 @@ use crate::dispatch::progress::Part;
 const TAG: &str = "v1 pushes";
 
 fn asked(id: &str, summary: &str) -> Operation {
-    let push_id = json!({ "type": "string", "pattern": "^[1-9][0-9]{0,18}$", "description": "the `push_id` that the push answered" });
+    let push_id = push_id("the `push_id` that the push answered");
     Operation::new(TAG, id, Caller::Server, summary).path("id", &push_id, "1").problems(&[400, 401, 404, 503])
 }
 
@@ -65,7 +65,7 @@ fn shown() -> Value {
     answered(
         "Push",
         [
-            ("push_id", text("the push")),
+            ("push_id", push_id("the push")),
             ("state", choice(PushState::ALL.iter().map(|state| state.as_str()), "as v3 has it")),
             ("upload_id", nullable(whole(1..=i64::from(i32::MAX), "its package"))),
             ("audience_rows", count("rows of the audience")),
@@ -73,8 +73,10 @@ fn shown() -> Value {
             ("share_done", fraction("their share, 0 to 1")),
             ("rows_per_second", nullable(fraction("over the last ten seconds; on average once it has ended"))),
             ("remaining_seconds", nullable(count("at this pace"))),
-            ("slowest_part", json!({ "oneOf": [parts, { "type": "null" }] })),
+            ("slowest_part", nullable(parts)),
             ("no_device", count("rows that name no device")),
+            ("excluded", count("devices left out because of another package")),
+            ("sampled_out", count("devices that are not in the sample")),
             ("targets", count("devices so far: the sum of the outcomes")),
             ("outcomes", outcomes()),
             ("sent", count("handed to the device at least once")),
@@ -93,8 +95,11 @@ fn shown() -> Value {
 }
 
 fn report(id: &str, summary: &str) -> Operation {
-    let names = Outcome::ALL.iter().map(|name| name.as_str()).chain([NO_DEVICE]).collect::<Vec<_>>().join(", ");
-    let only = json!({ "type": "string", "description": format!("only these, with commas between them: {names}") });
+    let names = Outcome::ALL.iter().map(|name| name.as_str()).chain([NO_DEVICE]).collect::<Vec<_>>().join("|");
+    let only = json!({
+        "type": "string", "pattern": format!("^({names})(,({names}))*$"),
+        "description": "only these, with commas between them",
+    });
     asked(id, summary).query("outcome", &only).problems(&[410, 500])
 }
 
@@ -124,9 +129,9 @@ pub(in super::super) fn recipients_parquet() -> Operation {
 
 /// What became of a push at a device.
 fn at_device() -> [(&'static str, Value); 9] {
-    let outcomes = choice(Outcome::ALL.iter().map(|name| name.as_str()), "");
+    let outcomes = choice(Outcome::ALL.iter().map(|name| name.as_str()), "null: the device is no recipient");
     [
-        ("push_id", text("the push")),
+        ("push_id", push_id("the push")),
         ("channel", nullable(text("null: none was used"))),
         (
             "outcome",
@@ -148,12 +153,12 @@ pub(in super::super) fn pushes_of_device() -> Operation {
         "PushesOfDevice",
         [("pushes", list(answered("PushAtDevice", at_device()), "latest first")), ("next", next)],
     );
-    let because = choice(Because::ALL.iter().map(|because| because.as_str()), "");
-    let [push_id, channel, outcome, reason, sent_at, arrived_at, shown, clicked, cleared] = at_device();
+    let because = choice(Because::ALL.iter().map(|because| because.as_str()), "why the device is no recipient");
+    let [id, channel, outcome, reason, sent_at, arrived_at, shown, clicked, cleared] = at_device();
     let explained = answered(
         "ExplainedPush",
         [
-            push_id,
+            id,
             channel,
             outcome,
             reason,
@@ -162,10 +167,7 @@ pub(in super::super) fn pushes_of_device() -> Operation {
             shown,
             clicked,
             cleared,
-            (
-                "because",
-                json!({ "oneOf": [because, { "type": "null" }], "description": "why the device is no recipient" }),
-            ),
+            ("because", nullable(because)),
             ("explanation", text("what became of it at the device, in words")),
         ],
     );
@@ -179,7 +181,7 @@ pub(in super::super) fn pushes_of_device() -> Operation {
     )
     .says("With `push_id` it explains what became of that push at the device.")
     .path("token", &token(), "0123456789abcdef0123456789abcdef0123")
-    .query("push_id", &text("only this push, explained"))
+    .query("push_id", &push_id("only this push, explained"))
     .query("before", &whole(1..=i64::MAX, "only pushes earlier than this one"))
     .query("limit", &limit)
     .json(200, "The page; with `push_id`, the one push", &json!({ "oneOf": [page, explained] }))

@@ -17,10 +17,10 @@ pub(super) use self::tags::{delete_tags, operate_tags};
 
 use serde_json::Value;
 
-use crate::api::openapi::schema::{asked, such_as, text};
+use crate::api::openapi::schema::{asked, push_id, such_as};
 
 /// The body of a call about one push.
 fn one_push() -> Value {
-    let push_id = such_as(text("the push, a text or a number; `pushid` and `push_id` are taken, too"), "1");
+    let push_id = such_as(push_id("the push, a text or a number; `pushid` and `push_id` are taken, too"), "1");
     asked("OnePush", &["pushId"], [("pushId", push_id)])
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::one_push;
 use crate::api::openapi::Operation;
 use crate::api::openapi::schema::{
-    answered, any_object, asked, choice, count, list, nullable, switch, text, token, whole,
+    answered, any_object, asked, choice, count, list, nullable, push_id, switch, text, token, whole,
 };
 
 const TAG: &str = "v3 statistics";
@@ -55,7 +55,7 @@ pub(in super::super) fn push_record() -> Operation {
         "PushRecordQuery",
         &[],
         [
-            ("pushId", text("one push; or `startDate` and `endDate`")),
+            ("pushId", push_id("one push; or `startDate` and `endDate`")),
             start,
             end,
             ("msgType", types("only such")),
@@ -70,7 +70,7 @@ pub(in super::super) fn push_record() -> Operation {
         "PushRecord",
         [
             ("date", text("when it starts or started, `YYYY-MM-DD hh:mm:ss`")),
-            ("pushId", text("the push")),
+            ("pushId", push_id("the push")),
             ("title", text("as pushed")),
             ("content", text("as pushed")),
             ("status", choice(PushState::ALL.iter().map(|name| name.as_str()), "its state")),
@@ -149,7 +149,7 @@ pub(in super::super) fn push_list_by_token() -> Operation {
     let push = answered(
         "PushOfToken",
         [
-            ("pushId", text("the push")),
+            ("pushId", push_id("the push")),
             ("pushTime", text("its start, `YYYY-MM-DD hh:mm:ss`")),
             ("pushTargetType", kinds("its audience")),
         ],

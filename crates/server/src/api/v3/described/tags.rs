@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::devices::{TAG, TOKEN, result};
 use crate::api::openapi::Operation;
-use crate::api::openapi::schema::{asked, choice, list, list_of, switch, text_of, token, whole};
+use crate::api::openapi::schema::{asked, choice, list, list_of, name_of, switch, token, whole};
 
 fn name() -> Value {
-    text_of(1..=Tag::NAME_MAX, "a tag, without control characters")
+    name_of(1..=Tag::NAME_MAX, "a tag, without control characters")
 }
 
 fn names(description: &str) -> Value {

@@ -1,5 +1,7 @@
 //! OpenAPI: what `/openapi.json` says of the calls is what is served, no more and no less.
 
+mod fuzzed;
+
 use std::net::SocketAddr;
 
 use pigeonloft_testkit::raw::{Answer, exchange};
@@ -10,7 +12,7 @@ use serde_json::Value;
 const METHODS: &[&str] = &["get", "post", "put", "patch", "delete"];
 
 /// The document, of a server that has just started.
-pub(super) fn document(server: &Server) -> Value {
+fn document(server: &Server) -> Value {
     ask(server.http(), "GET", "/openapi.json").json()
 }
 
@@ -68,7 +70,7 @@ fn the_page_for_people_asks_for_nothing_but_itself() {
 
 #[test]
 fn every_call_stands_in_the_written_documentation_too() {
-    let written = include_str!("../../../../docs/API.md");
+    let written = include_str!("../../../../../docs/API.md");
     let server = pigeonloft!().start();
     for (path, _) in paths(&document(&server)) {
         let name = path.rsplit('/').find(|part| !part.starts_with('{')).expect("a part");
