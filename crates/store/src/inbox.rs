@@ -103,10 +103,13 @@ impl Store {
         self.write_in_bulk(move |tx| {
             seen(tx, zone, &reported.seen)?;
             let mut changes = BTreeMap::new();
-            let mut arrived = Vec::new();
+            let (mut arrived, mut from_inbox) = (0, Vec::new());
             for &(device, push_id) in &reported.arrived {
-                if settle(tx, push_id, device, Outcome::Arrived, &mut changes)? {
-                    arrived.push((push_id, device));
+                if let Some(was_sent) = settle(tx, push_id, device, Outcome::Arrived, &mut changes)? {
+                    arrived += 1;
+                    if !was_sent {
+                        from_inbox.push((push_id, device));
+                    }
                 }
             }
             apply_all(tx, changes)?;
@@ -115,9 +118,9 @@ impl Store {
                     early::keep(tx, push_id, device, event)?;
                 }
             }
-            let mut kept = Kept { arrived: arrived.len() as u64, to_wake: Vec::new() };
-            arrived.sort_unstable();
-            for of_push in arrived.chunk_by(|(a, _), (b, _)| a == b) {
+            let mut kept = Kept { arrived, to_wake: Vec::new() };
+            from_inbox.sort_unstable();
+            for of_push in from_inbox.chunk_by(|(a, _), (b, _)| a == b) {
                 let devices: Vec<DeviceId> = of_push.iter().map(|(_, device)| *device).collect();
                 if let Some(revocation) = revocations::reach(tx, of_push[0].0, &devices)? {
                     kept.to_wake.push((revocation, devices));

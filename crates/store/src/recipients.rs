@@ -89,18 +89,18 @@ pub(crate) fn outcome(tx: &Connection, push_id: PushId, device: DeviceId) -> Res
     found.map(|(value, was_sent)| Ok((known(value)?, was_sent))).transpose()
 }
 
-/// Moves a recipient on to `to`: one that is not final, or one that [may arrive](Outcome::may_arrive) and did. Answers
-/// whether it did.
+/// Moves a recipient on to `to`: one that is not final, or one that [may arrive](Outcome::may_arrive) and did. If it did,
+/// answers whether a channel had accepted its message before.
 pub(crate) fn settle(
     tx: &Connection,
     push_id: PushId,
     device: DeviceId,
     to: Outcome,
     changes: &mut BTreeMap<PushId, Change>,
-) -> Result<bool> {
-    let Some((from, was_sent)) = outcome(tx, push_id, device)? else { return Ok(false) };
+) -> Result<Option<bool>> {
+    let Some((from, was_sent)) = outcome(tx, push_id, device)? else { return Ok(None) };
     if from.is_final() && !(to == Outcome::Arrived && from.may_arrive()) {
-        return Ok(false);
+        return Ok(None);
     }
     let arrived_at = (to == Outcome::Arrived).then(now_ms);
     tx.prepare_cached(
@@ -111,7 +111,7 @@ pub(crate) fn settle(
     tx.prepare_cached("DELETE FROM inbox WHERE device_id = ?1 AND push_id = ?2")?
         .execute(params![device.0, push_id.0])?;
     changes.entry(push_id).or_default().moved(from, to, was_sent);
-    Ok(true)
+    Ok(Some(was_sent))
 }
 
 pub(crate) fn apply_all(tx: &Connection, changes: BTreeMap<PushId, Change>) -> Result<()> {

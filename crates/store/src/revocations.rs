@@ -2,8 +2,10 @@
 //! goes to those who have the message and have not clicked it, in batches, from a cursor, by inbox, and each device
 //! confirms it, as for any other push. Nobody sees it but in what it takes back, and no statistics count it.
 //!
-//! It runs once the push that it takes back has ended: then who its recipients are is settled. One who acknowledges later
-//! becomes its recipient in the same transaction.
+//! It runs once the push that it takes back has ended: then who its recipients are is settled. It goes to those to whom the
+//! message was sent while the push ran. One who had it from the inbox is known by the acknowledgement alone, and becomes its
+//! recipient in the transaction of that. Nobody is both, at any moment: or the second of two equal messages would be taken
+//! for a new one by a session that has done with the first.
 
 use pigeonloft_model::{AccessId, DeviceId, Outcome, PushId, PushState, ReceiptEvent};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -32,7 +34,7 @@ pub struct Holders {
     pub read: usize,
     /// The last one that was looked at.
     pub last: Option<DeviceId>,
-    /// Those among them who have, or may have, the message, and have not clicked it.
+    /// Those among them to whom the message was sent, who have not clicked it, and who are not told yet.
     pub devices: Vec<DeviceId>,
 }
 
@@ -45,7 +47,8 @@ pub(crate) fn has_ended(tx: &Connection, push_id: PushId) -> Result<()> {
     Ok(())
 }
 
-/// These have acknowledged the message of a push just now: if it is taken back, they are told, too. Answers by which push.
+/// These had the message of a push from their inbox, and have acknowledged it just now: if it is taken back, they are told,
+/// too. Answers by which push.
 pub(crate) fn reach(tx: &Connection, push_id: PushId, devices: &[DeviceId]) -> Result<Option<PushId>> {
     let revocation: Option<i64> = tx
         .prepare_cached("SELECT push_id FROM push WHERE takes_back = ?1")?
@@ -143,18 +146,26 @@ impl Reader {
         Ok(statement.query_row(params![push_id.0, before], |row| row.get(0).map(DeviceId)).optional()?)
     }
 
-    /// The next recipients of a push after a device, at most `limit`, and who of them is to take its message back.
+    /// The next recipients of a push after a device, at most `limit`, and who of them is to be told by its revocation.
     ///
     /// # Errors
     /// The database's.
-    pub fn holders(&self, push_id: PushId, after: Option<DeviceId>, limit: usize) -> Result<Holders> {
+    pub fn holders(
+        &self,
+        push_id: PushId,
+        revocation: PushId,
+        after: Option<DeviceId>,
+        limit: usize,
+    ) -> Result<Holders> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT device_id, sent_at IS NOT NULL AND receipts & ?4 = 0
+            "SELECT device_id, sent_at IS NOT NULL AND receipts & ?5 = 0
                 AND EXISTS (SELECT 1 FROM device d WHERE d.device_id = r.device_id)
-             FROM recipient r WHERE push_id = ?1 AND device_id > ?2 ORDER BY device_id LIMIT ?3",
+                AND NOT EXISTS (SELECT 1 FROM recipient told WHERE told.push_id = ?2 AND told.device_id = r.device_id)
+             FROM recipient r WHERE push_id = ?1 AND device_id > ?3 ORDER BY device_id LIMIT ?4",
         )?;
         let after = after.map_or(i64::MIN, |device| device.0);
-        let mut rows = statement.query(params![push_id.0, after, limit, ReceiptEvent::Clicked.flag()])?;
+        let clicked = ReceiptEvent::Clicked.flag();
+        let mut rows = statement.query(params![push_id.0, revocation.0, after, limit, clicked])?;
         let mut holders = Holders { read: 0, last: None, devices: Vec::new() };
         while let Some(row) = rows.next()? {
             let device = DeviceId(row.get(0)?);

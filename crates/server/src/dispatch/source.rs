@@ -27,8 +27,8 @@ pub(super) enum Source {
     Rows(Rows, Naming),
     /// Ids that remain, and which of them are chosen.
     Devices(Choice, Range<i64>),
-    /// So many recipients of this push, those after a device.
-    Recipients(PushId, Option<DeviceId>, u64),
+    /// Recipients of a push that is taken back by another one: those after a device, so many.
+    Recipients { of: PushId, by: PushId, after: Option<DeviceId>, left: u64 },
 }
 
 impl Source {
@@ -45,9 +45,10 @@ impl Source {
         row: u64,
         seen_since: i64,
     ) -> Result<Self, Error> {
-        if let Some(taken_back) = started.takes_back {
-            let left = started.push.counts.audience_rows.saturating_sub(row);
-            return Ok(Self::Recipients(taken_back, store.nth_recipient(taken_back, row)?, left));
+        if let Some(of) = started.takes_back {
+            let (by, rows) = (started.push.push_id, started.push.counts.audience_rows);
+            let (after, left) = (store.nth_recipient(of, row)?, rows.saturating_sub(row));
+            return Ok(Self::Recipients { of, by, after, left });
         }
         let access_id = started.push.access_id;
         let expression = match &push.audience {
@@ -67,7 +68,7 @@ impl Source {
         match self {
             Self::Rows(rows, _) => rows.is_empty(),
             Self::Devices(_, left) => left.is_empty(),
-            Self::Recipients(_, _, left) => *left == 0,
+            Self::Recipients { left, .. } => *left == 0,
         }
     }
 
@@ -88,9 +89,9 @@ impl Source {
                 let count = usize::try_from(next.end.abs_diff(next.start)).unwrap_or(want);
                 Ok((count, Resolved { devices: store.choose(choice, next)?, no_device: 0 }))
             }
-            Self::Recipients(of, after, left) => {
+            Self::Recipients { of, by, after, left } => {
                 let want = usize::try_from(*left).map_or(want, |left| want.min(left));
-                let holders = store.holders(*of, *after, want)?;
+                let holders = store.holders(*of, *by, *after, want)?;
                 // Those that are missing were forgotten since: what remains of the rows is dealt with.
                 let is_end = holders.read < want;
                 let taken = if is_end { *left } else { want as u64 };

@@ -106,6 +106,9 @@ fn check_pushes(customer: &Customer, fates: &mut Fates) {
         assert!(rows_done >= push.rows_done, "what was done stays done: {} {shown}", push.rows_done);
         assert!(shown["targets"].as_u64() <= Some(push.phones.len() as u64), "{shown}");
         push.rows_done = rows_done;
+        if let Some(halt) = push.halt {
+            let _ = halt.is_kept(&shown);
+        }
     }
 }
 

@@ -10,12 +10,16 @@ use pigeonloft_testkit::{App, Device, Form, Phone, Server, raw};
 use serde_json::{Value, json};
 
 use crate::gate::Pass;
+use crate::halts::{Halt, How};
 use crate::ledger::{Fate, Kind, Ledger, Push, Registration, Upload};
 use crate::rows;
 use crate::world::Scene;
 
 /// Devices of an app.
 const PHONES: usize = 100;
+
+/// A push that is stopped or revoked is one of so many latest ones.
+const LATEST: usize = 4;
 
 /// One of so many devices shares the account of the one before it.
 const SHARED: usize = 16;
@@ -78,13 +82,14 @@ impl Customer {
 
     /// Does one thing, or a few that follow from each other.
     pub(crate) fn act(&self, rng: &mut Rng, scene: &Scene, pass: &Pass<'_>) {
-        match rng.u8(0..10) {
+        match rng.u8(0..12) {
             0..6 => {
                 if let Some(place) = self.upload(rng, scene, pass) {
                     self.push_package(place, &scene.calls, pass);
                 }
             }
             6..9 => self.push_list(rng, &scene.calls, pass),
+            9..11 => self.halt(rng, pass),
             _ => self.register(pass),
         }
     }
@@ -172,7 +177,7 @@ impl Customer {
             let mut ledger = self.ledger();
             let title = ledger.name("push");
             let (since, fate) = (Instant::now(), Fate::Unanswered);
-            let push = Push { title: title.clone(), since, fate, rows, no_device, phones, rows_done: 0 };
+            let push = Push { title: title.clone(), since, fate, rows, no_device, phones, rows_done: 0, halt: None };
             ledger.pushes.push(push);
             (ledger.pushes.len() - 1, title)
         };
@@ -189,6 +194,27 @@ impl Customer {
             calls.pushed.fetch_add(1, Ordering::SeqCst);
         }
         is_kept
+    }
+
+    /// Stops or revokes one of the latest pushes.
+    fn halt(&self, rng: &mut Rng, pass: &Pass<'_>) {
+        let how = if rng.bool() { How::Stop } else { How::Revoke };
+        let (place, id) = {
+            let mut ledger = self.ledger();
+            let latest = ledger.pushes.iter_mut().enumerate().rev().take(LATEST);
+            let mut found = latest.filter(|(_, push)| push.halt.is_none()).filter_map(|(place, push)| {
+                let id = push.fate.id()?.to_owned();
+                Some((place, id, &mut push.halt))
+            });
+            let Some((place, id, halt)) = found.next() else { return };
+            *halt = Some(Halt { how, answered: false });
+            (place, id)
+        };
+        let Some(answer) = self.app.try_call(how.path(), &json!({ "pushId": id })) else {
+            return assert!(pass.server_was_killed(), "a server that lives answers");
+        };
+        assert_eq!(answer["ret_code"], 0, "{answer}");
+        self.ledger().pushes[place].halt = Some(Halt { how, answered: true });
     }
 
     /// Whether one of the latest pushes has recorded some of its devices, and is not finished.

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crate::halts::Halt;
+
 /// What became of something the server was asked to keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -70,6 +72,8 @@ pub(crate) struct Push {
     pub(crate) phones: Vec<usize>,
     /// Rows done when it was last looked at.
     pub(crate) rows_done: u64,
+    /// Whether it was to be stopped or revoked.
+    pub(crate) halt: Option<Halt>,
 }
 
 /// A device that was registered and bound to an account of its own.
@@ -88,8 +92,8 @@ pub(crate) struct Ledger {
     pub(crate) registrations: Vec<Registration>,
     /// Uploads and pushes ever named: each has a number of its own.
     pub(crate) named: u64,
-    /// Pushes that ended in earlier rounds, and how many devices they had.
-    pub(crate) ended: Vec<(String, usize)>,
+    /// Pushes that ended in earlier rounds, and at how many devices they arrived.
+    pub(crate) ended: Vec<(String, u64)>,
 }
 
 impl Ledger {

@@ -1,4 +1,4 @@
-//! Kills: customers upload and push, devices come and go, and the server is killed with SIGKILL at moments of every
+//! Kills: customers upload, push, stop and revoke, devices come and go, and the server is killed with SIGKILL at moments of every
 //! kind, again and again, also while it starts. What it has answered is there and whole afterwards, what it has not
 //! answered is there and whole or not at all, no file is left that no package owns, and every device ends with each
 //! push once by its id.
@@ -9,6 +9,7 @@
 mod check;
 mod customer;
 mod gate;
+mod halts;
 mod ledger;
 mod moment;
 mod repeats;

@@ -1,13 +1,14 @@
 //! Settle: everything comes to its end, and all of it is looked at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use pigeonloft_testkit::{Habit, Phone, until};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::customer::Customer;
 use crate::gate::Gate;
+use crate::halts;
 use crate::ledger::{Fate, Push, Upload};
 use crate::repeats;
 use crate::world::{Scene, World};
@@ -28,12 +29,13 @@ pub(crate) fn settle(world: &mut World) {
     for phone in scene.customers.iter().flat_map(|customer| &customer.phones) {
         scene.fleet.stay(phone, Habit::Shows);
     }
+    let mut halted = Vec::new();
     for customer in &scene.customers {
-        wait_for_the_end(customer);
+        halted.push(wait_for_the_end(customer));
     }
     world.examine();
-    for customer in &scene.customers {
-        all_is_there(world, customer);
+    for (customer, halted) in scene.customers.iter().zip(halted) {
+        all_is_there(world, customer, halted);
     }
 }
 
@@ -58,11 +60,19 @@ fn push_what_was_not_pushed(scene: &Scene, customer: &Customer) {
     }
 }
 
+/// How pushes that were stopped or revoked are shown at their end, by their place in the ledger.
+type Halted = HashMap<usize, Value>;
+
 /// Waits until every push has come to its end.
-fn wait_for_the_end(customer: &Customer) {
+fn wait_for_the_end(customer: &Customer) -> Halted {
     let ledger = customer.ledger();
-    for push in ledger.pushes.iter().filter(|push| push.fate != Fate::Absent) {
+    let mut halted = Halted::new();
+    for (place, push) in ledger.pushes.iter().enumerate().filter(|(_, push)| push.fate != Fate::Absent) {
         let id = push.fate.id().expect("every fate is decided");
+        if push.halt.is_some_and(|halt| halt.is_kept(&customer.app.progress(id))) {
+            halted.insert(place, halts::wait_for_the_end(customer, push));
+            continue;
+        }
         let finished = customer.app.finished(id);
         let shown = ["rows_done", "no_device", "targets"].map(|name| finished[name].as_u64());
         let expected = [push.rows, push.no_device, push.phones.len() as u64].map(Some);
@@ -76,14 +86,25 @@ fn wait_for_the_end(customer: &Customer) {
             (*receipts == json!({ "shown": push.phones.len(), "clicked": 0, "cleared": 0 })).then_some(())
         });
     }
+    halted
 }
 
-fn all_is_there(world: &mut World, customer: &Customer) {
+fn all_is_there(world: &mut World, customer: &Customer, halted: Halted) {
     let tally = &mut world.tally;
     let ledger = std::mem::take(&mut *customer.ledger());
     let pushes: Vec<&Push> = ledger.pushes.iter().filter(|push| push.fate != Fate::Absent).collect();
-    assert_once_each(&customer.phones, &pushes);
-    repeats::count(&customer.phones, &pushes, &world.downs, &mut tally.repeats);
+    let stopped: Vec<(&Push, &Value)> = halted.iter().map(|(place, shown)| (&ledger.pushes[*place], shown)).collect();
+    let is_stopped = |push: &Push| stopped.iter().any(|(stopped, _)| std::ptr::eq(*stopped, push));
+    let whole: Vec<&Push> = pushes.iter().copied().filter(|push| !is_stopped(push)).collect();
+    assert_once_each(&customer.phones, &whole);
+    for (push, shown) in &stopped {
+        halts::assert_at_most_once_each(&customer.phones, push, shown);
+    }
+    let revocations: Vec<Push> = stopped.iter().filter_map(|(push, shown)| halts::revocation(push, shown)).collect();
+    let sent: Vec<&Push> = pushes.iter().copied().chain(&revocations).collect();
+    repeats::count(&customer.phones, &sent, &world.downs, &mut tally.repeats);
+    tally.stopped.0 += stopped.len() as u64 - revocations.len() as u64;
+    tally.stopped.1 += revocations.len() as u64;
 
     let kept = ledger.uploads.iter().filter(|upload| upload.fate != Fate::Absent);
     tally.rows += kept.map(|upload| upload.rows).sum::<u64>();
@@ -101,7 +122,10 @@ fn all_is_there(world: &mut World, customer: &Customer) {
         let Some(id) = upload.fate.id() else { continue };
         assert_eq!(customer.app.own("DELETE", &format!("/v1/packages/{id}")).0, 204);
     }
-    let ended = pushes.iter().map(|push| (push.fate.id().unwrap_or_default().to_owned(), push.phones.len()));
+    let arrived = |shown: &Value| shown["outcomes"]["arrived"].as_u64().expect("a number");
+    let ended = whole.iter().map(|push| (*push, push.phones.len() as u64));
+    let ended = ended.chain(stopped.iter().map(|(push, shown)| (*push, arrived(shown))));
+    let ended = ended.map(|(push, arrived)| (push.fate.id().unwrap_or_default().to_owned(), arrived));
     let mut fresh = customer.ledger();
     fresh.named = ledger.named;
     fresh.ended = ledger.ended.iter().cloned().chain(ended).collect();

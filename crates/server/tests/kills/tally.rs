@@ -18,6 +18,8 @@ pub(crate) struct Tally {
     pub(crate) before_listening: u64,
     pub(crate) uploads: Fates,
     pub(crate) pushes: Fates,
+    /// Pushes that were stopped, and that were revoked and taken back.
+    pub(crate) stopped: (u64, u64),
     pub(crate) registrations: u64,
     /// Kills that left files of uploads under way, and such files.
     pub(crate) broken_off: (u64, u64),
@@ -102,6 +104,7 @@ impl fmt::Display for Tally {
         writeln!(f, "               pushes under way: {}", met(self.went_on))?;
         writeln!(f, "uploads        {}; {} rows", self.uploads, self.rows)?;
         writeln!(f, "pushes         {}; {} recipients", self.pushes, self.recipients)?;
+        writeln!(f, "  of these     {} stopped, {} taken back", self.stopped.0, self.stopped.1)?;
         writeln!(f, "registrations  {} answered, all kept", self.registrations)?;
         writeln!(f, "messages       {}; receipts {}", self.messages, self.receipts)?;
         let Repeats { of_batches, most_of_batches, of_inboxes, cut_by_device, oldest } = &self.repeats;

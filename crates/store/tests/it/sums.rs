@@ -125,7 +125,7 @@ async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Ev
             let push_id = pushes[*push];
             assert!(loft.revoke(push_id).await);
             let Some(by) = loft.store.revocation(push_id).await.unwrap() else { return };
-            let told = loft.store.reader().unwrap().holders(push_id, None, *limit).unwrap();
+            let told = loft.store.reader().unwrap().holders(push_id, by.push_id, None, *limit).unwrap();
             let told: Vec<_> = told.devices.into_iter().map(|device| (device, Outcome::Waiting)).collect();
             loft.record(by.push_id, by.counts.rows_done, &told).await.unwrap();
         }
