@@ -31,6 +31,13 @@ fn names(connection: &Connection, access_id: AccessId) -> Result<Vec<(i64, Strin
     Ok(names.collect::<rusqlite::Result<_>>()?)
 }
 
+/// The id of each of these names; `None` where the app has not declared it.
+pub(crate) fn name_ids(connection: &Connection, access_id: AccessId, given: &[String]) -> Result<Vec<Option<i64>>> {
+    let declared = names(connection, access_id)?;
+    let id = |name| declared.iter().find(|(_, known)| known == name).map(|(name_id, _)| *name_id);
+    Ok(given.iter().map(id).collect())
+}
+
 fn declare(tx: &Connection, access_id: AccessId, given: &[String]) -> Result<Declared> {
     if !tx.prepare_cached("SELECT 1 FROM app WHERE access_id = ?1")?.exists([access_id.0])? {
         return Ok(Declared::NoApp);

@@ -39,6 +39,8 @@ pub struct ImportRow {
     /// What it reports of itself, at most one of each of [`TagType::REPORTED`]; of the others a known device keeps what it
     /// has.
     pub reported: Vec<(TagType, String)>,
+    /// Its attributes, each by its place among the names of [`Import::with_attributes`]; the others stay.
+    pub attributes: Vec<(usize, String)>,
 }
 
 /// A device that is to be bound to an account. Ordered as the table of accounts is.
@@ -55,8 +57,8 @@ pub struct Binding {
 pub struct Imported {
     /// Devices that did not exist.
     pub new: u64,
-    /// Rows of devices that did, or that an earlier row made: channel, environment and reports were brought up to
-    /// date.
+    /// Rows of devices that did, or that an earlier row made: channel, environment, reports and attributes were
+    /// brought up to date.
     pub known: u64,
     /// Accounts bound.
     pub bound: u64,
@@ -67,6 +69,8 @@ pub struct Imported {
 pub struct Import {
     connection: Connection,
     access_id: AccessId,
+    /// Names of the rows' attributes.
+    attributes: Vec<String>,
     /// Changes when another connection commits.
     data_version: i64,
     /// Last token of [`Import::devices`].
@@ -88,7 +92,14 @@ impl Import {
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         let data_version = data_version(&connection)?;
-        Ok(Self { connection, access_id, data_version, last: None, outdated: false })
+        Ok(Self { connection, access_id, attributes: Vec::new(), data_version, last: None, outdated: false })
+    }
+
+    /// The same, whose rows have attributes under these names. Those of a name that the app has not declared, or takes back
+    /// meanwhile, are left out.
+    #[must_use]
+    pub fn with_attributes<'a>(self, names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { attributes: names.into_iter().map(str::to_owned).collect(), ..self }
     }
 
     /// Imports a chunk with its accounts, all of it or nothing.
@@ -114,7 +125,7 @@ impl Import {
     ) -> Result<Imported, E> {
         let tx =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(crate::Error::from)?;
-        let Loaded { mut imported, mut bindings, new } = load_devices(&tx, self.access_id, rows)?;
+        let Loaded { mut imported, mut bindings, new } = load_devices(&tx, self.access_id, &self.attributes, rows)?;
         bindings.sort_unstable();
         imported.bound = load_accounts(&tx, self.access_id, &bindings)?;
         before_commit(&new)?;
@@ -129,7 +140,7 @@ impl Import {
     /// The database's; nothing of the chunk is kept then.
     pub fn devices(&mut self, rows: &mut [ImportRow]) -> Result<(Imported, Vec<Binding>)> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let loaded = load_devices(&tx, self.access_id, rows)?;
+        let loaded = load_devices(&tx, self.access_id, &self.attributes, rows)?;
         tx.commit()?;
         if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
             // A token of two chunks: the binding of the first may have been replaced by the second.

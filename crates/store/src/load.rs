@@ -2,6 +2,7 @@
 //!
 //! What belongs into one transaction is the import's to say ([`import`](crate::import)).
 
+mod attributes;
 mod reports;
 
 use std::collections::HashSet;
@@ -18,6 +19,7 @@ use crate::import::{Binding, ImportRow, Imported};
 use crate::now_ms;
 use crate::resolve::find_tokens;
 
+use attributes::load_attributes;
 use reports::load_reports;
 
 /// Rows inserted by one statement. What a statement costs by itself, above all the upkeep of AUTOINCREMENT, was half of
@@ -43,7 +45,13 @@ struct NewDevice<'a> {
 }
 
 /// Adds the devices of these rows, or brings them up to date, and notes what each is to be bound to. Sorts the rows.
-pub(crate) fn load_devices(tx: &Connection, access_id: AccessId, rows: &mut [ImportRow]) -> Result<Loaded> {
+/// `attributes`: the names of theirs.
+pub(crate) fn load_devices(
+    tx: &Connection,
+    access_id: AccessId,
+    attributes: &[String],
+    rows: &mut [ImportRow],
+) -> Result<Loaded> {
     rows.sort_by_key(|row| row.token);
     let of_devices: Vec<&[ImportRow]> = rows.chunk_by(|a, b| a.token == b.token).collect();
     let mut known = find_tokens(tx, access_id, of_devices.iter().map(|rows| rows[0].token))?.into_iter().peekable();
@@ -97,6 +105,7 @@ pub(crate) fn load_devices(tx: &Connection, access_id: AccessId, rows: &mut [Imp
         set_channel(tx, device, channel, token)?;
     }
     load_reports(tx, access_id, &known_reports, &new_reports)?;
+    load_attributes(tx, access_id, attributes, [&known_reports, &new_reports])?;
     Ok(loaded)
 }
 

@@ -149,3 +149,41 @@ fn a_file_that_cannot_be_meant_is_refused_with_a_hint() {
     let other = pigeonloft(["device", "import", &file, "--app", "7", "--data-dir", &data]);
     assert!(other.failed().starts_with("error: no app has AccessId 7\n"));
 }
+
+#[test]
+fn attributes_that_the_app_has_declared_are_columns() {
+    let place = place();
+    let data = place.data();
+    let held = |number: usize| {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let store = Store::open(data.as_ref()).unwrap();
+        let token = token(number).parse().unwrap();
+        runtime.block_on(store.attributes(AccessId(APP.parse().unwrap()), token)).unwrap().unwrap()
+    };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let file = place.file(
+        "devices.csv",
+        format!("attribute:city,token,Attribute: nickname\n无锡,{},\n,{},Li\n", token(2), token(1)),
+    );
+    let undeclared = import(&place, &file, &[]).failed();
+    assert_eq!(
+        undeclared,
+        format!(
+            "error: the first line names an attribute \"city\", which app {APP} has not\n\
+             hint: declare it with `pigeonloft app attribute add --app {APP} NAME`\n"
+        )
+    );
+    let add = ["app", "attribute", "add", "--app", APP, "--data-dir", &data, "city", "nickname"];
+    let _ = pigeonloft(add).ok();
+    let said = import(&place, &file, &[]).ok();
+    assert!(said.starts_with("2 rows: 2 new devices"), "{said}");
+    assert_eq!((held(1), held(2)), (vec![pair("nickname", "Li")], vec![pair("city", "无锡")]));
+    // With --out, in the order of the file; an empty value changes nothing.
+    let file = place.file("again.csv", format!("token,attribute:city,attribute:nickname\n{},,Ming\n", token(2)));
+    let out = place.path("out.csv").display().to_string();
+    let _ = import(&place, &file, &["--out", &out]).ok();
+    assert_eq!(held(2), [pair("city", "无锡"), pair("nickname", "Ming")]);
+    let file = place.file("long.csv", format!("token,attribute:city\n{},{}\n", token(3), "x".repeat(51)));
+    let refused = import(&place, &file, &[]).failed();
+    assert!(refused.contains("line 2: an attribute has at most 50 bytes"), "{refused}");
+}

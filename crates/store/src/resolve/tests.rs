@@ -48,6 +48,7 @@ fn row(n: u16, account: u16, environment: Environment) -> ImportRow {
         channel: None,
         environment: Some(environment),
         reported: Vec::new(),
+        attributes: Vec::new(),
     }
 }
 

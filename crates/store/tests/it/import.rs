@@ -13,6 +13,7 @@ fn row(n: u8, account: Option<&str>) -> ImportRow {
         channel: None,
         environment: None,
         reported: Vec::new(),
+        attributes: Vec::new(),
     }
 }
 
@@ -225,4 +226,37 @@ async fn what_devices_report_becomes_their_tags_and_is_brought_up_to_date() {
     assert_eq!(tagged(&loft, version, "1.0"), ids(&[4]));
     assert_eq!(tagged(&loft, version, "2.0"), ids(&[1, 2]));
     assert_eq!(tagged(&loft, TagType::Country, "CN"), ids(&[1, 3]), "what is not said stays");
+}
+
+#[tokio::test]
+async fn attributes_come_with_their_device_and_what_is_not_said_stays() {
+    let loft = Loft::open().await;
+    let names = ["city", "nickname"].map(str::to_owned);
+    loft.store.declare_attributes(APP, names.to_vec()).await.unwrap();
+    let known = loft.device(APP, 1).await;
+    let given = [("city", "Wuxi"), ("nickname", "Ming")].map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
+    loft.store.set_attributes(APP, token(1), given.into()).await.unwrap();
+    let with = |n, attributes: &[(usize, &str)]| ImportRow {
+        attributes: attributes.iter().map(|&(nth, value)| (nth, value.to_owned())).collect(),
+        ..row(n, None)
+    };
+    // "taken back" is a name that the app has not declared any more.
+    let mut import = Import::begin(loft.dir.path(), APP).unwrap().with_attributes(["nickname", "taken back", "city"]);
+    let mut rows = [
+        with(3, &[(2, "Xi'an")]),
+        with(1, &[(0, "Li"), (1, "x")]),
+        with(2, &[]),
+        with(3, &[(0, "a")]),
+        with(3, &[(0, "b")]),
+    ];
+    assert_eq!(import.chunk(&mut rows).unwrap(), Imported { new: 2, known: 3, bound: 0 });
+    import.finish().unwrap();
+    let mut held = Vec::new();
+    for n in [1, 2, 3] {
+        held.push(loft.store.attributes(APP, token(n)).await.unwrap().unwrap());
+    }
+    let pairs =
+        |city: &str, nickname: &str| vec![("city".to_owned(), city.to_owned()), ("nickname".into(), nickname.into())];
+    assert_eq!(held, [pairs("Wuxi", "Li"), vec![], pairs("Xi'an", "b")]);
+    assert_eq!(loft.store.device(APP, token(1)).await.unwrap().unwrap().device, known);
 }

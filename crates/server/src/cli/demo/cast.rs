@@ -128,6 +128,7 @@ async fn import(data_dir: PathBuf, app: &App, devices: Vec<DemoDevice>) -> Resul
                 channel: None,
                 environment: None,
                 reported: Vec::new(),
+                attributes: Vec::new(),
             })
             .collect();
         let mut import = Import::begin(&data_dir, access_id)?;

@@ -1,7 +1,7 @@
-//! Columns: which of the known ones a file has, and where, by its header.
+//! Columns: which of the known ones a file has, and where, by its header. Those of attributes are named by the app.
 
 use csv::ByteRecord;
-use pigeonloft_model::TagType;
+use pigeonloft_model::{AccessId, TagType};
 
 use crate::cli::failure::Failure;
 
@@ -58,10 +58,15 @@ impl Column {
     }
 }
 
+/// What the name of an attribute's column begins with.
+const ATTRIBUTE: &str = "attribute:";
+
 /// Where each column stands.
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
     places: [Option<usize>; KNOWN.len()],
+    /// Of attributes: where, and of which one.
+    attributes: Vec<(usize, String)>,
     /// Of the header.
     pub(super) count: usize,
 }
@@ -69,10 +74,21 @@ pub(super) struct Columns {
 impl Columns {
     /// Reads a header. Case and blanks around a name do not matter.
     pub(super) fn parse(header: &ByteRecord) -> Result<Self, Failure> {
-        let known = || KNOWN.map(|(name, _)| name).join(", ");
-        let mut columns = Self { places: [None; KNOWN.len()], count: header.len() };
+        let known = || format!("{}, attribute:NAME", KNOWN.map(|(name, _)| name).join(", "));
+        let twice =
+            |name: &str| Failure::new(format!("the first line names the column \"{}\" twice", name.escape_debug()));
+        let mut columns = Self { places: [None; KNOWN.len()], attributes: Vec::new(), count: header.len() };
         for (place, name) in header.iter().enumerate() {
-            let name = String::from_utf8_lossy(name).trim().to_ascii_lowercase();
+            let name = String::from_utf8_lossy(name);
+            let name = name.trim();
+            if let Some(attribute) = attribute(name) {
+                if columns.attributes().any(|known| known == attribute) {
+                    return Err(twice(name));
+                }
+                columns.attributes.push((place, attribute.to_owned()));
+                continue;
+            }
+            let name = name.to_ascii_lowercase();
             let Some((_, column)) = KNOWN.into_iter().find(|(known, _)| *known == name) else {
                 let excerpt: String = name.chars().take(40).flat_map(char::escape_debug).collect();
                 return Err(Failure::new(format!(
@@ -81,7 +97,7 @@ impl Columns {
                 .hint(format!("the first line is a header, with any of: {}; separated by commas", known())));
             };
             if columns.places[column as usize].replace(place).is_some() {
-                return Err(Failure::new(format!("the first line names the column \"{name}\" twice")));
+                return Err(twice(&name));
             }
         }
         if columns.count == 0 {
@@ -114,9 +130,41 @@ impl Columns {
 
     /// What stands in this column, without the blanks around it; `None` where that is nothing.
     pub(super) fn value<'a>(&self, record: &'a ByteRecord, column: Column) -> Option<&'a [u8]> {
-        let value = record.get(self.place(column)?)?.trim_ascii();
-        (!value.is_empty()).then_some(value)
+        value_at(record, self.place(column)?)
     }
+
+    /// The attributes that have a column.
+    pub(super) fn attributes(&self) -> impl Iterator<Item = &str> {
+        self.attributes.iter().map(|(_, name)| name.as_str())
+    }
+
+    /// What stands in the columns of attributes, as [`Columns::value`]; each with its place among these.
+    pub(super) fn attribute_values<'a>(&self, record: &'a ByteRecord) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let values = self.attributes.iter().map(|(place, _)| value_at(record, *place));
+        values.enumerate().filter_map(|(nth, value)| Some((nth, value?)))
+    }
+
+    /// Whether all attributes that have a column are among those the app has declared.
+    pub(super) fn check_attributes(&self, app: AccessId, declared: &[String]) -> Result<(), Failure> {
+        match self.attributes().find(|name| !declared.iter().any(|known| known == name)) {
+            None => Ok(()),
+            Some(name) => {
+                let text =
+                    format!("the first line names an attribute \"{}\", which app {app} has not", name.escape_debug());
+                Err(Failure::new(text).hint(format!("declare it with `pigeonloft app attribute add --app {app} NAME`")))
+            }
+        }
+    }
+}
+
+/// Of which attribute a column of this name is, if it is one's.
+fn attribute(name: &str) -> Option<&str> {
+    let (prefix, name) = name.split_at_checked(ATTRIBUTE.len())?;
+    prefix.eq_ignore_ascii_case(ATTRIBUTE).then(|| name.trim())
+}
+
+fn value_at(record: &ByteRecord, place: usize) -> Option<&[u8]> {
+    record.get(place).map(<[u8]>::trim_ascii).filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
@@ -158,6 +206,7 @@ mod tests {
         assert!(says(&["token", "e-mail"]).contains("\"e-mail\""));
         assert!(says(&["token;account"]).contains("separated by commas"));
         assert!(says(&["token", "token"]).contains("twice"));
+        assert!(says(&["attribute:a", "ATTRIBUTE: a"]).contains("twice"));
         assert!(says(&[]).contains("empty"));
         assert!(says(&["token", "account_type"]).contains("without a column \"account\""));
         assert!(says(&["channel"]).contains("without a column \"channel_token\""));

@@ -25,8 +25,8 @@ const BAD_ROWS_NAMED: usize = 10;
 /// Import devices from a CSV file
 ///
 /// The first line is a header, with any of the columns token, account, account_type, channel, channel_token,
-/// environment, app_version, sdk_version, country, province, language, brand and model, of which the last seven become
-/// automatic tags. Each further line is a device; a device with several accounts (of different types) has several lines.
+/// environment, attribute:NAME (of an attribute that the app has declared), app_version, sdk_version, country, province,
+/// language, brand and model, of which the last seven become automatic tags. Each further line is a device; a device with several accounts (of different types) has several lines.
 /// A line without a token gets one issued, and --out keeps it.
 ///
 /// With --out, each new device is issued a password, and the file lists it; without, a new device has none, and the
@@ -63,10 +63,11 @@ impl Import {
         if wait(store.app(self.app))?.is_none() {
             return Err(app::unknown(self.app));
         }
+        let declared = wait(store.declared_attributes(self.app))?;
         drop(store);
         let sums = match &self.out {
-            None => self.sorted()?,
-            Some(out) => self.in_file_order(out)?,
+            None => self.sorted(&declared)?,
+            Some(out) => self.in_file_order(&declared, out)?,
         };
         say(format_args!(
             "{} rows: {} new devices, {} rows of devices known before, {} accounts bound, {} bad rows skipped",
@@ -78,15 +79,15 @@ impl Import {
         ))
     }
 
-    fn sorted(&self) -> Result<Sums, Failure> {
+    fn sorted(&self, declared: &[String]) -> Result<Sums, Failure> {
         let mut sorted = Sorted::new(self.data.path());
-        let (_, skipped) = self.check(|row| sorted.push(row))?;
-        Ok(Sums { skipped, ..sorted.load(self.data.path(), self.app)? })
+        let (columns, skipped) = self.check(declared, |row| sorted.push(row))?;
+        Ok(Sums { skipped, ..sorted.load(self.data.path(), self.app, &columns)? })
     }
 
     /// What is written out stands in the order of the file, beside the lines of the file.
-    fn in_file_order(&self, out: &Path) -> Result<Sums, Failure> {
-        let (columns, _) = self.check(|_| Ok(()))?;
+    fn in_file_order(&self, declared: &[String], out: &Path) -> Result<Sums, Failure> {
+        let (columns, _) = self.check(declared, |_| Ok(()))?;
         let (mut input, bar) = self.open("importing")?;
         let out = Out::create(out, &columns, &mut input)?;
         let mut intake = Intake::begin(self.data.path(), self.app, columns, out)?;
@@ -106,9 +107,14 @@ impl Import {
 
     /// Reads the whole file and refuses it for what is wrong in it. Hands over the rows that are right, until there are
     /// others that it is refused for; answers how many of those are to be skipped.
-    fn check(&self, mut each: impl FnMut(&Row) -> Result<(), Failure>) -> Result<(Columns, u64), Failure> {
+    fn check(
+        &self,
+        declared: &[String],
+        mut each: impl FnMut(&Row) -> Result<(), Failure>,
+    ) -> Result<(Columns, u64), Failure> {
         let (mut input, bar) = self.open("checking")?;
         let columns = Columns::parse(input.byte_headers().map_err(|error| unreadable(&error))?)?;
+        columns.check_attributes(self.app, declared)?;
         let issue = self.out.is_some();
         if !columns.has(Column::Token) && !issue {
             return Err(Failure::new(

@@ -73,7 +73,7 @@ impl From<pigeonloft_store::Error> for ChunkError {
 impl Intake {
     /// Begins an import into the database of a data folder.
     pub(super) fn begin(data_dir: &Path, access_id: AccessId, columns: Columns, out: Out) -> Result<Self, Failure> {
-        let import = Import::begin(data_dir, access_id)?;
+        let import = Import::begin(data_dir, access_id)?.with_attributes(columns.attributes());
         Ok(Self { import, columns, out, chunk: Vec::new(), sums: Sums::default() })
     }
 
@@ -144,6 +144,7 @@ fn issue(chunk: &mut Vec<Pending>) -> Result<(Vec<ImportRow>, Vec<Issued>), Fail
             channel: row.channel,
             environment: row.environment,
             reported: row.reported,
+            attributes: row.attributes,
         });
         issued.push(Issued { token, password, record });
     }

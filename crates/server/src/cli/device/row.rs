@@ -2,6 +2,7 @@
 
 use csv::ByteRecord;
 use pigeonloft_model::account::{NotAName, NotAnAccountType};
+use pigeonloft_model::attribute::VALUE_BYTES_MAX;
 use pigeonloft_model::ids::NotAToken;
 use pigeonloft_model::tag::NotATag;
 use pigeonloft_model::{Account, AccountType, Channel, Environment, Tag, TagType, Token};
@@ -23,6 +24,8 @@ pub(super) struct Row {
     pub(super) environment: Option<Environment>,
     /// What the device reports.
     pub(super) reported: Vec<(TagType, String)>,
+    /// Its attributes, each by its place among those that have a column.
+    pub(super) attributes: Vec<(usize, String)>,
 }
 
 /// Why a line cannot be imported.
@@ -52,6 +55,8 @@ pub(super) enum BadRow {
     Environment,
     #[error("{column}: {error}")]
     Tag { column: &'static str, error: NotATag },
+    #[error("an attribute has at most {VALUE_BYTES_MAX} bytes, and here no control characters")]
+    Attribute,
     #[error("not UTF-8")]
     NotUtf8,
 }
@@ -80,7 +85,16 @@ pub(super) fn read(columns: &Columns, record: &ByteRecord, issue: bool) -> Resul
             Some(_) => return Err(BadRow::Environment),
         },
         reported: reported(text)?,
+        attributes: columns.attribute_values(record).map(attribute).collect::<Result<_, _>>()?,
     })
+}
+
+fn attribute((nth, value): (usize, &[u8])) -> Result<(usize, String), BadRow> {
+    let value = std::str::from_utf8(value).map_err(|_| BadRow::NotUtf8)?;
+    if value.len() > VALUE_BYTES_MAX || value.contains(char::is_control) {
+        return Err(BadRow::Attribute);
+    }
+    Ok((nth, value.to_owned()))
 }
 
 fn reported<'a>(text: impl Fn(Column) -> Result<Option<&'a str>, BadRow>) -> Result<Vec<(TagType, String)>, BadRow> {
@@ -153,9 +167,20 @@ mod tests {
     }
 
     #[test]
+    fn attributes_are_read_by_their_names_which_have_a_case() {
+        let read =
+            row(&["Attribute: city", "token", "attribute:City", "attribute:x"], &["", TOKEN, " 无锡 ", "a"]).unwrap();
+        assert_eq!(read.attributes, [(1, "无锡".to_owned()), (2, "a".to_owned())]);
+        for wrong in ["a\tb", &"信".repeat(17)] {
+            assert_eq!(row(&["token", "attribute:x"], &[TOKEN, wrong]), Err(BadRow::Attribute));
+        }
+    }
+
+    #[test]
     fn what_is_empty_is_not_there() {
         let row = row(&["token", "account", "environment"], &["", " ", ""]).unwrap();
-        assert_eq!(row, Row { token: None, account: None, channel: None, environment: None, reported: Vec::new() });
+        let (reported, attributes) = (Vec::new(), Vec::new());
+        assert_eq!(row, Row { token: None, account: None, channel: None, environment: None, reported, attributes });
     }
 
     #[test]

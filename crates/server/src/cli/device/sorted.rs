@@ -1,8 +1,8 @@
 //! Sorted: checked rows into the database in the order of its tables, whatever order the file has.
 //!
 //! Rows are sorted by token and loaded; the bindings that are left are sorted by account and loaded. Each is a line of
-//! text for the sorter, in files that have no name where the memory does not hold it. Names, tokens, channels and tags hold
-//! no control characters, so a tab ends each of them, and orders before whatever could go on.
+//! text for the sorter, in files that have no name where the memory does not hold it. Names, tokens, channels, tags and
+//! attributes hold no control characters, so a tab ends each of them, and orders before whatever could go on.
 
 use std::fmt::Write as _;
 use std::io;
@@ -13,6 +13,7 @@ use pigeonloft_model::{AccessId, DeviceId, Environment, TagType, Token};
 use pigeonloft_package::RowSorter;
 use pigeonloft_store::{AccountKey, Binding, Import, ImportRow};
 
+use super::columns::Columns;
 use super::intake::Sums;
 use super::row::Row;
 use crate::cli::failure::Failure;
@@ -24,6 +25,9 @@ const SORT_MEMORY: usize = 32 << 20;
 /// Rows of a transaction, at least: a running server's own writes wait for one. Twice as many at most, where the last
 /// device has more rows.
 const CHUNK_ROWS: usize = 20_000;
+
+/// What an attribute in a line begins with; a tag begins with a digit.
+const ATTRIBUTE: char = '@';
 
 /// Characters of a row's number, in hexadecimal.
 const NUMBER_CHARS: usize = 10;
@@ -50,9 +54,9 @@ impl Sorted {
     }
 
     /// Puts the rows into the database of a data folder.
-    pub(super) fn load(self, data_dir: &Path, app: AccessId) -> Result<Sums, Failure> {
+    pub(super) fn load(self, data_dir: &Path, app: AccessId, columns: &Columns) -> Result<Sums, Failure> {
         let mut load = Load {
-            import: Import::begin(data_dir, app)?,
+            import: Import::begin(data_dir, app)?.with_attributes(columns.attributes()),
             sums: Sums::default(),
             accounts: RowSorter::new(data_dir, SORT_MEMORY),
             bindings: 0,
@@ -190,6 +194,9 @@ fn write_row(line: &mut String, row: &Row, number: u64) {
     for (kind, name) in &row.reported {
         let _ = write!(line, "\t{} {name}", kind.code());
     }
+    for (nth, value) in &row.attributes {
+        let _ = write!(line, "\t{ATTRIBUTE}{nth} {value}");
+    }
 }
 
 fn read_row(line: &str) -> Result<ImportRow, Failure> {
@@ -202,13 +209,19 @@ fn read_row(line: &str) -> Result<ImportRow, Failure> {
     } else {
         Some(AccountKey { account_type: account_type.parse().map_err(|_| not_ours())?, name: name.to_owned() })
     };
-    let reported = parts.map(|part| {
-        let (code, name) = part.split_once(' ').ok_or_else(not_ours)?;
-        let kind = code.parse().ok().and_then(|code: i64| TagType::try_from(code).ok()).ok_or_else(not_ours)?;
-        Ok((kind, name.to_owned()))
-    });
+    let (mut reported, mut attributes) = (Vec::new(), Vec::new());
+    for part in parts {
+        let (code, text) = part.split_once(' ').ok_or_else(not_ours)?;
+        if let Some(nth) = code.strip_prefix(ATTRIBUTE) {
+            attributes.push((nth.parse().map_err(|_| not_ours())?, text.to_owned()));
+        } else {
+            let kind = code.parse().ok().and_then(|code: i64| TagType::try_from(code).ok()).ok_or_else(not_ours)?;
+            reported.push((kind, text.to_owned()));
+        }
+    }
     Ok(ImportRow {
-        reported: reported.collect::<Result<_, Failure>>()?,
+        reported,
+        attributes,
         token: token.parse().map_err(|_| not_ours())?,
         password_hash: None,
         account,
@@ -249,6 +262,7 @@ mod tests {
             channel: None,
             environment: None,
             reported: Vec::new(),
+            attributes: Vec::new(),
         }
     }
 
@@ -260,6 +274,7 @@ mod tests {
             channel: Some(("apns".into(), "a:b".into())),
             environment: Some(Environment::Dev),
             reported: vec![(TagType::AppVersion, "1.2 beta".into()), (TagType::Province, "广东".into())],
+            attributes: vec![(0, "7 @ 无锡".into()), (12, "@1 x".into())],
             ..row(1)
         };
         let named = Row { account: Some(account), ..row(2) };
@@ -268,8 +283,8 @@ mod tests {
             write_row(&mut line, &row, 5_000_000);
             let read = read_row(&line).unwrap();
             assert_eq!(
-                (Some(read.token), read.account, read.channel, read.environment, read.reported),
-                (row.token, row.account, row.channel, row.environment, row.reported)
+                (Some(read.token), read.account, read.channel, read.environment, read.reported, read.attributes),
+                (row.token, row.account, row.channel, row.environment, row.reported, row.attributes)
             );
         }
     }
