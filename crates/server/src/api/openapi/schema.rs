@@ -97,13 +97,10 @@ fn named<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
 
 /// The same, or null.
 pub(in crate::api) fn nullable(mut schema: Value) -> Value {
-    if schema.get("title").is_some() {
+    if schema.get("title").or(schema.get("enum")).is_some() {
         return json!({ "oneOf": [schema, { "type": "null" }] });
     }
     schema["type"] = json!([schema["type"], "null"]);
-    if let Some(known) = schema.get_mut("enum").and_then(Value::as_array_mut) {
-        known.push(Value::Null);
-    }
     schema
 }
 

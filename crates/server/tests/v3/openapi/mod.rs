@@ -1,5 +1,6 @@
 //! OpenAPI: what `/openapi.json` says of the calls is what is served, no more and no less.
 
+mod clients;
 mod fuzzed;
 
 use std::net::SocketAddr;
