@@ -26,8 +26,8 @@ const BAD_ROWS_NAMED: usize = 10;
 ///
 /// The first line is a header, with any of the columns token, account, account_type, channel, channel_token,
 /// environment, attribute:NAME (of an attribute that the app has declared), app_version, sdk_version, country, province,
-/// language, brand and model, of which the last seven become automatic tags. Each further line is a device; a device with several accounts (of different types) has several lines.
-/// A line without a token gets one issued, and --out keeps it.
+/// language, brand and model, of which the last seven become automatic tags. Each further line is a device; a device with
+/// several accounts (of different types) has several lines. A line without a token gets one issued, and --out keeps it.
 ///
 /// With --out, each new device is issued a password, and the file lists it; without, a new device has none, and the
 /// first POST /v1/devices that names its token claims it.
