@@ -6,6 +6,8 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 
+use pigeonloft_model::Networks;
+
 use crate::lock::lock;
 
 /// How many connections may be open at once, and how many are.
@@ -13,6 +15,8 @@ use crate::lock::lock;
 pub(crate) struct Bounds {
     in_all: usize,
     from_address: usize,
+    /// Who speaks for many, and is held to the bound of all alone.
+    proxies: Networks,
     open: Mutex<Open>,
 }
 
@@ -62,7 +66,12 @@ pub(crate) struct Place {
 impl Bounds {
     /// At most so many connections in all, and from one address.
     pub(crate) fn new(in_all: usize, from_address: usize) -> Arc<Self> {
-        Arc::new(Self { in_all, from_address, open: Mutex::default() })
+        Self::beside(in_all, from_address, Networks::default())
+    }
+
+    /// The same, where these proxies may have as many as there are.
+    pub(crate) fn beside(in_all: usize, from_address: usize, proxies: Networks) -> Arc<Self> {
+        Arc::new(Self { in_all, from_address, proxies, open: Mutex::default() })
     }
 
     /// A place for a connection from this address.
@@ -73,7 +82,7 @@ impl Bounds {
             return Err(Over::InAll);
         }
         let from = open.from.entry(origin).or_insert(0);
-        if *from >= self.from_address {
+        if *from >= self.from_address && !self.proxies.contains(address) {
             return Err(Over::FromAddress);
         }
         *from += 1;
@@ -113,6 +122,14 @@ mod tests {
         drop(first);
         let _again = bounds.enter(address("192.0.2.1")).unwrap();
         assert_eq!(bounds.enter(address("192.0.2.1")).unwrap_err(), Over::FromAddress);
+    }
+
+    #[test]
+    fn a_proxy_speaks_for_many_and_is_held_to_the_bound_of_all() {
+        let bounds = Bounds::beside(3, 1, "192.0.2.1".parse().unwrap());
+        let _two = [(); 2].map(|()| bounds.enter(address("192.0.2.1")).unwrap());
+        let _other = bounds.enter(address("192.0.2.2")).unwrap();
+        assert_eq!(bounds.enter(address("192.0.2.1")).unwrap_err(), Over::InAll);
     }
 
     #[test]

@@ -141,7 +141,8 @@ impl Listeners {
         let hub = &loft.hub;
         let mut doors = Doors { tasks: JoinSet::new(), metrics: Arc::clone(&loft.metrics), shutdown };
 
-        let bounds = Bounds::new(config.http.connections, config.http.connections_per_address);
+        let proxies = config.http.trusted_proxies.clone();
+        let bounds = Bounds::beside(config.http.connections, config.http.connections_per_address, proxies);
         doors.open("http", self.http, &bounds, Arc::clone(&http).plain());
         if let Some((listener, tls)) = self.https {
             let shake = doors.handshake("https", tls, config.http.header_timeout_s);

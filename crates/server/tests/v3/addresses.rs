@@ -63,11 +63,13 @@ fn who_is_refused_for_its_address_is_so_before_it_sends_the_file() {
 fn behind_a_proxy_of_ours_the_address_it_speaks_for_counts() {
     let server = pigeonloft!()
         .set("http.trusted_proxies", "127.0.0.1, 10.0.0.0/8")
+        .set("http.connections_per_address", 1)
         .set("device.registrations_per_second_per_address", 1)
         .set("device.registrations_burst_per_address", 1)
         .start();
     let app = server.app("android");
     allow(&server, &app, "add", "192.0.2.7");
+    let _of_others_behind_it = [(); 3].map(|()| connect(server.http()));
     let from = |header: &str, text: &str| asked(&app, &[(header, text)]);
 
     assert!(is_let_in(&from("X-Forwarded-For", "192.0.2.7")));
