@@ -1,6 +1,8 @@
 //! Channels: the ways a message takes to a device.
 //!
 //! One folder for each. A channel knows what a push is (`pigeonloft-model`) and nothing of the store: what it needs
-//! from the server, it asks for through a trait of its own.
+//! from the server, it asks for through a trait of its own. Those of vendors have one shape, [`vendor`].
 
+pub mod apns;
+pub mod vendor;
 pub mod xg;

@@ -19,6 +19,7 @@ pub mod schedule;
 pub mod statistics;
 pub mod tag;
 pub mod text;
+pub mod verdict;
 
 pub use account::{Account, AccountOperation, AccountQuery, AccountType, TokenAccounts};
 pub use app::Platform;
@@ -37,3 +38,4 @@ pub use schedule::{AcceptMinutes, Expire, Occurrences, Zone};
 pub use statistics::{PushRecordQuery, Tally};
 pub use tag::{Tag, TagExpression, TagOperation, TagRules, TagType, TokenTag};
 pub use text::Piece;
+pub use verdict::{Code, Verdict};

@@ -102,6 +102,35 @@ impl Message {
         self.texts().any(|(_, text)| is_filled(text))
     }
 
+    /// The same for one device, whose attribute of a name is `value` of it: no text has places any more. Not for devices by
+    /// the million on one channel, which is what [`Payload`](crate::Payload) is for.
+    #[must_use]
+    pub fn filled<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let fill = |text: &mut String| {
+            let pieces = pieces(text).map(|piece| match piece {
+                Piece::Plain(text) => text.to_owned(),
+                Piece::Attribute { name, default } => value(name).unwrap_or(default).to_owned(),
+            });
+            *text = pieces.collect();
+        };
+        let mut filled = self.clone();
+        fill(&mut filled.title);
+        fill(&mut filled.content);
+        match filled.ios.as_mut().and_then(|ios| ios.get_mut("aps")?.get_mut("alert")) {
+            Some(Value::String(text)) => fill(text),
+            Some(Value::Object(alert)) => {
+                let texts = alert.iter_mut().filter(|(name, _)| ALERT_TEXTS.contains(&name.as_str()));
+                for text in
+                    texts.filter_map(|(_, value)| if let Value::String(text) = value { Some(text) } else { None })
+                {
+                    fill(text);
+                }
+            }
+            _ => {}
+        }
+        filled
+    }
+
     /// Whether its texts can be filled in an app that has declared these attributes.
     ///
     /// # Errors

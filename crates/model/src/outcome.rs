@@ -23,11 +23,27 @@ named! {
         /// The push was stopped, revoked or replaced while its message waited. If it was on its way then, and the device
         /// acknowledges it all the same, the outcome becomes [`Outcome::Arrived`].
         Stopped = "stopped",
+        /// A vendor's channel took it, and answers for it from then on.
+        Accepted = "accepted",
+        /// It was on its way to a vendor when the connection broke off: the vendor may have taken it, or not. It is not
+        /// sent again.
+        Unknown = "unknown",
     }
 }
 
 numbered! {
-    Outcome { Waiting = 0, Sent = 1, Arrived = 2, Expired = 3, NotKept = 4, NoChannel = 5, Gone = 6, Stopped = 7, }
+    Outcome {
+        Waiting = 0,
+        Sent = 1,
+        Arrived = 2,
+        Expired = 3,
+        NotKept = 4,
+        NoChannel = 5,
+        Gone = 6,
+        Stopped = 7,
+        Accepted = 8,
+        Unknown = 9,
+    }
 }
 
 impl Outcome {
@@ -169,7 +185,7 @@ mod tests {
             assert_eq!(channel.as_str().parse(), Ok(channel));
             assert_eq!(Channel::try_from(channel.code()), Ok(channel));
         }
-        assert!(Outcome::try_from(8).is_err());
+        assert!(Outcome::try_from(10).is_err());
         assert!("Arrived".parse::<Outcome>().is_err());
     }
 

@@ -31,3 +31,5 @@ pub mod registrations;
 pub mod serve;
 pub mod stops;
 pub mod turns;
+pub mod vault;
+pub mod vendors;

@@ -19,6 +19,8 @@ use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::registrations::Registrations;
 use crate::turns::Turns;
+use crate::vault::Vault;
+use crate::vendors::Vendors;
 
 /// How long an app is remembered before the database is asked again: so soon a change by the command line is seen.
 const APP_REMEMBERED: Duration = Duration::from_secs(2);
@@ -56,6 +58,8 @@ pub struct Loft {
     pub registrations: Registrations,
     /// The calls for statistics of this hour.
     pub hourly: Hourly,
+    /// The apps' channels with vendors.
+    pub vendors: Vendors,
     apps: Mutex<HashMap<AccessId, (Arc<App>, Instant)>>,
     last_bulk_push: Mutex<HashMap<AccessId, Instant>>,
     draining: AtomicBool,
@@ -71,6 +75,7 @@ impl Loft {
             estimates: Turns::new(ESTIMATES_AT_ONCE),
             registrations: Registrations::new(&config.device),
             hourly: Hourly::new(config.statistics.calls_per_hour),
+            vendors: Vendors::new(Vault::new(&config.credentials.key, &config.credentials.key_file, &config.data_dir)),
             config,
             store,
             hub,

@@ -157,8 +157,14 @@ mod tests {
         let mut devices = Vec::new();
         for n in 0..2 {
             let (token, password_hash) = (Token::from_bytes([n; 18]), [n; 32]);
-            let new =
-                NewDevice { access_id: APP, token, password_hash, environment: None, channel: None, reported: vec![] };
+            let new = NewDevice {
+                access_id: APP,
+                token,
+                password_hash,
+                environment: None,
+                channels: Vec::new(),
+                reported: Vec::new(),
+            };
             let Registered::New(device) = store.register_device(new).await.unwrap() else { panic!("{n} is new") };
             devices.push(device);
         }
@@ -186,7 +192,7 @@ mod tests {
             panic!("it is accepted")
         };
         let push_id = ids[0];
-        let recipients = devices.iter().map(|&device| Recipient { device, outcome: Outcome::Waiting }).collect();
+        let recipients = devices.iter().map(|&device| Recipient::own(device, Outcome::Waiting)).collect();
         let (from, to) = (Cursor::default(), Cursor { row: 2, within: None });
         let batch = Batch {
             push_id,
@@ -196,6 +202,7 @@ mod tests {
             no_device: 0,
             left_out: LeftOut::default(),
             recipients,
+            dead: Vec::new(),
             started_at: 1,
             is_last: true,
         };

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use pigeonloft_model::{DeviceId, Outcome, PushId, PushState};
+use pigeonloft_model::{Channel, DeviceId, Outcome, PushId, PushState};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
+use crate::channels::{self, DeadToken};
 use crate::early;
 use crate::error::{Error, Result};
 use crate::recipients::{Change, apply_all, settle, was_sent};
@@ -36,12 +37,29 @@ pub struct Within {
 }
 
 /// One recipient of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
     /// The device.
     pub device: DeviceId,
     /// What became of it so far.
     pub outcome: Outcome,
+    /// The channel it went through, or waits on.
+    pub channel: Channel,
+    /// Why a vendor's channel did not take it, if one was asked: channel and code.
+    pub code: Option<Arc<str>>,
+}
+
+impl Recipient {
+    /// One that no vendor's channel was asked for.
+    #[must_use]
+    pub const fn own(device: DeviceId, outcome: Outcome) -> Self {
+        Self { device, outcome, channel: Channel::Xg, code: None }
+    }
+
+    /// What recipients that are recorded by one statement have in common.
+    fn kind(&self) -> Kind<'_> {
+        (self.outcome, self.channel, self.code.as_deref())
+    }
 }
 
 /// Devices that rows name and that are no recipients, because the push leaves them out.
@@ -70,6 +88,8 @@ pub struct Batch {
     pub left_out: LeftOut,
     /// Its recipients. Quick where their devices rise, and none was recorded before.
     pub recipients: Vec<Recipient>,
+    /// Vendors' tokens that lead to no device any more: they are forgotten.
+    pub dead: Vec<DeadToken>,
     /// When the push started, unix milliseconds, unless that was noted before.
     pub started_at: i64,
     /// Whether the push is finished with it.
@@ -85,7 +105,11 @@ fn record(tx: &Connection, batch: &Batch) -> Result<()> {
             add_each(tx, batch, now)?
         }
     };
-    move_on(tx, batch, change, now)?;
+    move_on(tx, batch, change.of_push, now)?;
+    for (channel, change) in change.of_channels {
+        channels::add_sums(tx, batch.push_id, channel, change)?;
+    }
+    channels::forget(tx, &batch.dead)?;
     let devices = || batch.recipients.iter().map(|recipient| recipient.device);
     if let (Some(first), Some(last)) = (devices().min(), devices().max()) {
         early::count(tx, batch.push_id, first, last)?;
@@ -97,39 +121,65 @@ fn record(tx: &Connection, batch: &Batch) -> Result<()> {
     Ok(())
 }
 
-/// Adds all recipients, each kind of outcome by one statement: an index is then walked from one place to the next.
-/// Answers nothing where a recipient was there before; what was added must go then.
-fn add_all(tx: &Connection, batch: &Batch, now: i64) -> Result<Option<Change>> {
-    let mut change = Change::default();
-    let mut add = tx.prepare_cached(
-        "INSERT INTO recipient (push_id, device_id, outcome, sent_at, arrived_at)
-         SELECT ?1, value, ?2, ?3, ?4 FROM rarray(?5) WHERE true ON CONFLICT DO NOTHING",
-    )?;
-    for &outcome in Outcome::ALL {
-        let devices = devices(batch, |of| of == outcome);
-        if devices.is_empty() {
-            continue;
+/// Outcome, channel and code.
+type Kind<'a> = (Outcome, Channel, Option<&'a str>);
+
+/// How the sums change by new recipients.
+#[derive(Default)]
+struct Born {
+    of_push: Change,
+    /// The part of it that is of vendors' channels.
+    of_channels: BTreeMap<Channel, Change>,
+}
+
+impl Born {
+    fn add(&mut self, outcome: Outcome, channel: Channel, count: i64) {
+        self.of_push.born(outcome, count);
+        if channel != Channel::Xg {
+            self.of_channels.entry(channel).or_default().born(outcome, count);
         }
+    }
+}
+
+/// Adds all recipients, each kind of them by one statement: an index is then walked from one place to the next.
+/// Answers nothing where a recipient was there before; what was added must go then.
+fn add_all(tx: &Connection, batch: &Batch, now: i64) -> Result<Option<Born>> {
+    let mut born = Born::default();
+    let mut add = tx.prepare_cached(
+        "INSERT INTO recipient (push_id, device_id, outcome, sent_at, arrived_at, channel, code)
+         SELECT ?1, value, ?2, ?3, ?4, ?5, ?6 FROM rarray(?7) WHERE true ON CONFLICT DO NOTHING",
+    )?;
+    for ((outcome, channel, code), devices) in kinds(&batch.recipients) {
         let (sent_at, arrived_at) = times(outcome, now);
-        let count = devices.len();
-        if add.execute(params![batch.push_id.0, outcome.code(), sent_at, arrived_at, devices])? < count {
+        let (count, devices) = (devices.len(), Rc::new(devices));
+        let given = params![batch.push_id.0, outcome.code(), sent_at, arrived_at, channel.code(), code, devices];
+        if add.execute(given)? < count {
             return Ok(None);
         }
-        change.born(outcome, count as i64);
+        born.add(outcome, channel, count as i64);
     }
-    let waiting = devices(batch, |outcome| !outcome.is_final());
+    let waiting = batch.recipients.iter().filter(|recipient| !recipient.outcome.is_final());
+    let waiting: Rc<Vec<Value>> = Rc::new(waiting.map(|recipient| Value::Integer(recipient.device.0)).collect());
     if !waiting.is_empty() {
         tx.prepare_cached(
             "INSERT INTO inbox (device_id, push_id) SELECT value, ?1 FROM rarray(?2) WHERE true ON CONFLICT DO NOTHING",
         )?
         .execute(params![batch.push_id.0, waiting])?;
     }
-    Ok(Some(change))
+    Ok(Some(born))
 }
 
-fn devices(batch: &Batch, which: impl Fn(Outcome) -> bool) -> Rc<Vec<Value>> {
-    let those = batch.recipients.iter().filter(|recipient| which(recipient.outcome));
-    Rc::new(those.map(|recipient| Value::Integer(recipient.device.0)).collect())
+/// The devices of each kind of recipients. There are few kinds: most often all recipients are of one or two.
+fn kinds(recipients: &[Recipient]) -> Vec<(Kind<'_>, Vec<Value>)> {
+    let mut kinds: Vec<(Kind<'_>, Vec<Value>)> = Vec::new();
+    for recipient in recipients {
+        let (kind, device) = (recipient.kind(), Value::Integer(recipient.device.0));
+        match kinds.iter_mut().find(|(of, _)| *of == kind) {
+            Some((_, devices)) => devices.push(device),
+            None => kinds.push((kind, vec![device])),
+        }
+    }
+    kinds
 }
 
 /// When a recipient was sent the message, and when it arrived, if its outcome is known now.
@@ -139,19 +189,21 @@ fn times(outcome: Outcome, now: i64) -> (Option<i64>, Option<i64>) {
 
 /// Adds the recipients one by one. A device may be named twice, by two rows of the audience, and be dealt with by an
 /// earlier batch: it is one recipient all the same.
-fn add_each(tx: &Connection, batch: &Batch, now: i64) -> Result<Change> {
-    let mut change = Change::default();
+fn add_each(tx: &Connection, batch: &Batch, now: i64) -> Result<Born> {
+    let mut born = Born::default();
     let mut again = BTreeMap::new();
     let mut add = tx.prepare_cached(
-        "INSERT INTO recipient (push_id, device_id, outcome, sent_at, arrived_at) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO recipient (push_id, device_id, outcome, sent_at, arrived_at, channel, code)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
     )?;
     let mut wait =
         tx.prepare_cached("INSERT INTO inbox (device_id, push_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
-    for &Recipient { device, outcome } in &batch.recipients {
+    for recipient in &batch.recipients {
+        let (device, (outcome, channel, code)) = (recipient.device, recipient.kind());
         let (sent_at, arrived_at) = times(outcome, now);
-        if add.execute(params![batch.push_id.0, device.0, outcome.code(), sent_at, arrived_at])? == 1 {
-            change.born(outcome, 1);
+        let given = params![batch.push_id.0, device.0, outcome.code(), sent_at, arrived_at, channel.code(), code];
+        if add.execute(given)? == 1 {
+            born.add(outcome, channel, 1);
             if !outcome.is_final() {
                 wait.execute(params![device.0, batch.push_id.0])?;
             }
@@ -161,7 +213,7 @@ fn add_each(tx: &Connection, batch: &Batch, now: i64) -> Result<Change> {
         }
     }
     apply_all(tx, again)?;
-    Ok(change)
+    Ok(born)
 }
 
 /// Moves the push's cursor, state and sums, all by one statement: a push's row can be long, and is written as a whole.
@@ -171,7 +223,8 @@ fn move_on(tx: &Connection, batch: &Batch, change: Change, now: i64) -> Result<(
         .prepare_cached(
             "UPDATE push SET targets = targets + ?2, waiting = waiting + ?3, arrived = arrived + ?4,
                 expired = expired + ?5, not_kept = not_kept + ?6, no_channel = no_channel + ?7, gone = gone + ?8,
-                stopped = stopped + ?9, sent = sent + ?10, window_row = ?11, window_end = ?12, window_device = ?13,
+                stopped = stopped + ?9, accepted = accepted + ?24, unknown = unknown + ?25, sent = sent + ?10,
+                window_row = ?11, window_end = ?12, window_device = ?13,
                 rows_done = ?14, no_device = no_device + ?15,
                 state = CASE WHEN stopped_at IS NULL THEN ?16 ELSE state END, started_at = coalesce(started_at, ?17),
                 finished_at = ?18, excluded = excluded + ?22, sampled_out = sampled_out + ?23
@@ -202,6 +255,8 @@ fn move_on(tx: &Connection, batch: &Batch, change: Change, now: i64) -> Result<(
             batch.from.within.map(|within| within.device.0),
             batch.left_out.excluded,
             batch.left_out.sampled_out,
+            change.accepted,
+            change.unknown,
         ])?;
     if moved == 0 {
         return Err(Error::CursorMoved(batch.push_id));

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use pigeonloft_model::{AccessId, DeviceId, Environment, TagType, Token, Zone};
+use pigeonloft_model::{AccessId, Channel, DeviceId, Environment, TagType, Token, Zone};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::activity::ActiveDays;
+use crate::channels::{self, ChannelToken};
 use crate::device_days::DeviceChange;
 use crate::error::Result;
 use crate::tags::{Tags, untag};
@@ -34,8 +35,8 @@ pub struct NewDevice {
     /// Which of a vendor's environments its channel token is of. `None`: what an imported device was imported with,
     /// `product` for any other.
     pub environment: Option<Environment>,
-    /// Its token on a vendor's channel, with the channel's name.
-    pub channel: Option<(String, String)>,
+    /// Its tokens on vendors' channels.
+    pub channels: Vec<ChannelToken>,
     /// What it reports, see [`TagType::REPORTED`].
     pub reported: Reports,
 }
@@ -43,6 +44,19 @@ pub struct NewDevice {
 /// What a device reports of itself, by the type of the tag that it becomes; `None` takes the tag away, what is not
 /// reported stays.
 pub type Reports = Vec<(TagType, Option<String>)>;
+
+/// What a device says of itself later; what it does not say stays.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceReport {
+    /// Which of a vendor's environments its tokens are of.
+    pub environment: Option<Environment>,
+    /// Its tokens on vendors' channels.
+    pub channels: Vec<ChannelToken>,
+    /// Channels on which it has none any more.
+    pub left: Vec<Channel>,
+    /// What it reports, see [`TagType::REPORTED`].
+    pub reported: Reports,
+}
 
 /// What became of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,15 +93,6 @@ pub(crate) fn of_token(connection: &Connection, access_id: AccessId, token: Toke
         .prepare_cached("SELECT device_id FROM device WHERE access_id = ?1 AND token = ?2")?
         .query_row(params![access_id.0, token.to_bytes()], |row| row.get(0).map(DeviceId))
         .optional()?)
-}
-
-pub(crate) fn set_channel(tx: &Connection, device: DeviceId, channel: &str, channel_token: &str) -> Result<()> {
-    tx.prepare_cached(
-        "INSERT INTO device_channel (device_id, channel, channel_token) VALUES (?1, ?2, ?3)
-         ON CONFLICT (device_id, channel) DO UPDATE SET channel_token = excluded.channel_token",
-    )?
-    .execute(params![device.0, channel, channel_token])?;
-    Ok(())
 }
 
 /// Notes that these devices were seen now. A device that is gone is none.
@@ -150,11 +155,8 @@ fn register(tx: &Connection, zone: Zone, new: &NewDevice) -> Result<Registered> 
         Registered::Taken => DeviceChange::default(),
     };
     change.apply(tx, new.access_id, zone.day_number(now))?;
-    if let (Registered::New(device) | Registered::Claimed(device), Some((channel, token))) = (registered, &new.channel)
-    {
-        set_channel(tx, device, channel, token)?;
-    }
     if let Registered::New(device) | Registered::Claimed(device) = registered {
+        new.channels.iter().try_for_each(|to| channels::set(tx, device, to))?;
         report(tx, new.access_id, device, &new.reported)?;
     }
     Ok(registered)
@@ -230,30 +232,21 @@ impl Store {
         .await
     }
 
-    /// Changes what a device of the app said of itself: its environment, its token on a vendor's channel and what it
-    /// reports, where given.
+    /// Changes what a device of the app said of itself, as far as it says so.
     ///
     /// # Errors
     /// The database's.
-    pub async fn change_device(
-        &self,
-        access_id: AccessId,
-        device: DeviceId,
-        environment: Option<Environment>,
-        channel: Option<(String, String)>,
-        reported: Reports,
-    ) -> Result<()> {
+    pub async fn change_device(&self, access_id: AccessId, device: DeviceId, said: DeviceReport) -> Result<()> {
         self.write(move |tx| {
-            if let Some(environment) = environment {
+            if let Some(environment) = said.environment {
                 tx.execute(
                     "UPDATE device SET environment = ?2 WHERE device_id = ?1",
                     params![device.0, environment_code(environment)],
                 )?;
             }
-            if let Some((channel, token)) = channel {
-                set_channel(tx, device, &channel, &token)?;
-            }
-            report(tx, access_id, device, &reported)
+            said.left.iter().try_for_each(|&channel| channels::unset(tx, device, channel))?;
+            said.channels.iter().try_for_each(|to| channels::set(tx, device, to))?;
+            report(tx, access_id, device, &said.reported)
         })
         .await
     }

@@ -15,6 +15,7 @@ use pigeonloft_model::{AccessId, DeviceId, Environment, TagType, Token};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::accounts::AccountKey;
+use crate::channels::ChannelToken;
 use crate::error::Result;
 use crate::load::{Loaded, load_accounts, load_devices, retain_held};
 
@@ -31,8 +32,8 @@ pub struct ImportRow {
     pub password_hash: Option<[u8; 32]>,
     /// An account to bind it to.
     pub account: Option<AccountKey>,
-    /// Its token on a vendor's channel, with the channel's name.
-    pub channel: Option<(String, String)>,
+    /// Its token on a vendor's channel.
+    pub channel: Option<ChannelToken>,
     /// Which of the vendor's environments that token is of. `None`: that of production for a new device, and no change
     /// for a known one.
     pub environment: Option<Environment>,

@@ -12,8 +12,9 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Statement, params};
 
 use crate::accounts::{AccountKey, hold};
+use crate::channels;
 use crate::device_days::DeviceChange;
-use crate::devices::{environment_code, set_channel};
+use crate::devices::environment_code;
 use crate::error::Result;
 use crate::import::{Binding, ImportRow, Imported};
 use crate::now_ms;
@@ -101,8 +102,8 @@ pub(crate) fn load_devices(
     )?;
     of_new.sort_unstable();
     insert_held(tx, &of_new)?;
-    for (device, (channel, token)) in channels {
-        set_channel(tx, device, channel, token)?;
+    for (device, to) in channels {
+        channels::set(tx, device, to)?;
     }
     load_reports(tx, access_id, &known_reports, &new_reports)?;
     load_attributes(tx, access_id, attributes, [&known_reports, &new_reports])?;

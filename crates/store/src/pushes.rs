@@ -69,7 +69,7 @@ pub enum Accepted {
 /// How far apart two pushes of the same digest start at least, seconds.
 pub const REPEATED_WITHIN_S: i64 = 3_600;
 
-/// The sums of one push. `targets` is the sum of the seven that follow it.
+/// The sums of one push. `targets` is the sum of the nine that follow it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Rows of the audience.
@@ -97,6 +97,10 @@ pub struct Counts {
     pub gone: u64,
     /// The push was stopped, revoked or replaced while its message waited.
     pub stopped: u64,
+    /// A vendor's channel took it.
+    pub accepted: u64,
+    /// A vendor's channel may have taken it or not.
+    pub unknown: u64,
     /// Accepted by a channel, whatever came of it.
     pub sent: u64,
     /// Receipts: shown.
@@ -163,7 +167,7 @@ pub(crate) const COLUMNS: &str =
     "push_id, access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
     started_at, finished_at, failure, audience_rows, rows_done, no_device, targets, waiting, arrived, expired,
     not_kept, no_channel, gone, stopped, sent, shown, clicked, cleared, stopped_at, excluded,
-    sampled_out, line";
+    sampled_out, line, accepted, unknown";
 
 pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
     let state: i64 = row.get(2)?;
@@ -197,6 +201,8 @@ pub(crate) fn from_row(row: &Row<'_>) -> rusqlite::Result<Result<Push>> {
             no_channel: row.get(20)?,
             gone: row.get(21)?,
             stopped: row.get(22)?,
+            accepted: row.get(31)?,
+            unknown: row.get(32)?,
             sent: row.get(23)?,
             shown: row.get(24)?,
             clicked: row.get(25)?,
@@ -215,17 +221,17 @@ fn started(row: &Row<'_>) -> rusqlite::Result<Result<Started>> {
         Ok(push) => push,
         Err(corrupt) => return Ok(Err(corrupt)),
     };
-    let within = match (row.get(32)?, row.get(33)?) {
+    let within = match (row.get(34)?, row.get(35)?) {
         (Some(end), Some(device)) => Some(Within { end, device: DeviceId(device) }),
         _ => None,
     };
     Ok(Ok(Started {
         push,
-        cursor: Cursor { row: row.get(31)?, within },
-        stored_as: row.get(34)?,
-        exclude_stored_as: row.get(35)?,
-        first_device: row.get::<_, Option<i64>>(36)?.map(DeviceId),
-        takes_back: row.get::<_, Option<i64>>(37)?.map(PushId),
+        cursor: Cursor { row: row.get(33)?, within },
+        stored_as: row.get(36)?,
+        exclude_stored_as: row.get(37)?,
+        first_device: row.get::<_, Option<i64>>(38)?.map(DeviceId),
+        takes_back: row.get::<_, Option<i64>>(39)?.map(PushId),
     }))
 }
 

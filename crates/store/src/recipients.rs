@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use pigeonloft_model::{DeviceId, Outcome, PushId, ReceiptEvent};
+use pigeonloft_model::{Channel, DeviceId, Outcome, PushId, ReceiptEvent};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::channels;
 use crate::error::{Error, Result};
 use crate::{Store, now_ms};
 
@@ -20,6 +21,8 @@ pub(crate) struct Change {
     pub(crate) no_channel: i64,
     pub(crate) gone: i64,
     pub(crate) stopped: i64,
+    pub(crate) accepted: i64,
+    pub(crate) unknown: i64,
     pub(crate) sent: i64,
 }
 
@@ -33,6 +36,8 @@ impl Change {
             Outcome::NoChannel => self.no_channel += by,
             Outcome::Gone => self.gone += by,
             Outcome::Stopped => self.stopped += by,
+            Outcome::Accepted => self.accepted += by,
+            Outcome::Unknown => self.unknown += by,
         }
     }
 
@@ -56,7 +61,8 @@ impl Change {
         tx.prepare_cached(
             "UPDATE push SET targets = targets + ?2, waiting = waiting + ?3, arrived = arrived + ?4,
                 expired = expired + ?5, not_kept = not_kept + ?6, no_channel = no_channel + ?7, gone = gone + ?8,
-                stopped = stopped + ?9, sent = sent + ?10 WHERE push_id = ?1",
+                stopped = stopped + ?9, accepted = accepted + ?10, unknown = unknown + ?11, sent = sent + ?12
+             WHERE push_id = ?1",
         )?
         .execute(params![
             push_id.0,
@@ -68,6 +74,8 @@ impl Change {
             self.no_channel,
             self.gone,
             self.stopped,
+            self.accepted,
+            self.unknown,
             self.sent
         ])?;
         Ok(())
@@ -75,7 +83,7 @@ impl Change {
 }
 
 pub(crate) fn was_sent(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Sent | Outcome::Arrived)
+    matches!(outcome, Outcome::Sent | Outcome::Arrived | Outcome::Accepted)
 }
 
 /// What became of a recipient, and whether a channel accepted its message. `None`: there is no such recipient.
@@ -213,14 +221,16 @@ impl Store {
 /// Counts a receipt of a recipient, the first of its kind. `false`: counted before, or no such recipient.
 pub(crate) fn receipt(tx: &Connection, push_id: PushId, device: DeviceId, event: ReceiptEvent) -> Result<bool> {
     let bit = i64::from(event.flag());
-    let first = tx
+    let first: Option<i64> = tx
         .prepare_cached(
             "UPDATE recipient SET receipts = receipts | ?3
-             WHERE push_id = ?1 AND device_id = ?2 AND receipts & ?3 = 0",
+             WHERE push_id = ?1 AND device_id = ?2 AND receipts & ?3 = 0 RETURNING channel",
         )?
-        .execute(params![push_id.0, device.0, bit])?;
-    if first == 0 {
-        return Ok(false);
+        .query_row(params![push_id.0, device.0, bit], |row| row.get(0))
+        .optional()?;
+    let Some(channel) = first else { return Ok(false) };
+    if channel != Channel::Xg.code() {
+        channels::add_receipt(tx, push_id, channel, event)?;
     }
     let sql = match event {
         ReceiptEvent::Shown => "UPDATE push SET shown = shown + 1 WHERE push_id = ?1",

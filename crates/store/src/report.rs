@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use pigeonloft_model::{AccessId, DeviceId, Environment, Outcome, PushId, Token};
+use pigeonloft_model::{AccessId, Channel, DeviceId, Environment, Outcome, PushId, Token};
 use rusqlite::types::{FromSql, Value};
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::{Store, devices};
 
 /// What became of one device of a push.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reported {
     /// The device.
     pub device: DeviceId,
@@ -26,6 +26,10 @@ pub struct Reported {
     pub sent_at: Option<i64>,
     /// When it arrived, unix milliseconds.
     pub arrived_at: Option<i64>,
+    /// The channel it went through, or waits on.
+    pub channel: Channel,
+    /// Why a vendor's channel did not take it, if one was asked: channel and code.
+    pub code: Option<String>,
 }
 
 /// One line of the report of a push.
@@ -88,6 +92,10 @@ fn reported(row: &Row<'_>) -> rusqlite::Result<Result<Reported>> {
     let Ok(outcome) = Outcome::try_from(outcome) else {
         return Ok(Err(Error::Corrupt { what: "outcome", value: outcome.to_string() }));
     };
+    let channel: i64 = row.get(6)?;
+    let Ok(channel) = Channel::try_from(channel) else {
+        return Ok(Err(Error::Corrupt { what: "channel", value: channel.to_string() }));
+    };
     Ok(Ok(Reported {
         device: DeviceId(row.get(0)?),
         push_id: PushId(row.get(1)?),
@@ -95,10 +103,12 @@ fn reported(row: &Row<'_>) -> rusqlite::Result<Result<Reported>> {
         receipts: row.get(3)?,
         sent_at: row.get(4)?,
         arrived_at: row.get(5)?,
+        channel,
+        code: row.get(7)?,
     }))
 }
 
-const COLUMNS: &str = "device_id, push_id, outcome, receipts, sent_at, arrived_at";
+const COLUMNS: &str = "device_id, push_id, outcome, receipts, sent_at, arrived_at, channel, code";
 
 fn recipients(connection: &Connection, push_id: PushId, after: i64, limit: u32) -> Result<Vec<Reported>> {
     let sql =
@@ -136,9 +146,9 @@ fn lines(connection: &Connection, account_type: u32, asked: Vec<Reported>) -> Re
     let tokens: HashMap<i64, [u8; Token::BYTES]> = by_device(connection, TOKENS, params![devices])?;
     let mut accounts: HashMap<i64, String> = by_device(connection, ACCOUNTS, params![devices, account_type])?;
     let line = |reported: Reported| ReportLine {
-        reported,
         token: tokens.get(&reported.device.0).copied().map(Token::from_bytes),
         account: accounts.remove(&reported.device.0),
+        reported,
     };
     Ok(asked.into_iter().map(line).collect())
 }

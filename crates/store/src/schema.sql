@@ -56,7 +56,21 @@ CREATE TABLE device_channel (
     device_id     INTEGER NOT NULL REFERENCES device (device_id) ON DELETE CASCADE,
     channel       TEXT    NOT NULL,
     channel_token TEXT    NOT NULL,
+    detail        TEXT,                       -- what the channel needs beside the token: apns a topic, webpush keys
+    registered_at INTEGER NOT NULL DEFAULT 0, -- when the device last said so
     PRIMARY KEY (device_id, channel)
+) STRICT, WITHOUT ROWID;
+
+-- Whose a vendor's token was before another device came with it.
+CREATE INDEX device_channel_by_token ON device_channel (channel_token, channel);
+
+-- The credentials of an app with a vendor, sealed with a key that is not in here.
+CREATE TABLE app_channel (
+    access_id  INTEGER NOT NULL REFERENCES app (access_id),
+    channel    TEXT    NOT NULL,
+    sealed     BLOB    NOT NULL,
+    changed_at INTEGER NOT NULL,
+    PRIMARY KEY (access_id, channel)
 ) STRICT, WITHOUT ROWID;
 
 -- Who is bound, in the order a sorted package asks for: by name. No foreign key: it would look up the device of each row
@@ -164,7 +178,7 @@ CREATE TABLE push (
     audience_rows INTEGER NOT NULL,
     rows_done     INTEGER NOT NULL DEFAULT 0, -- as it is shown; inside a window it is an estimate
     no_device     INTEGER NOT NULL DEFAULT 0, -- rows that name no device
-    targets       INTEGER NOT NULL DEFAULT 0, -- recipients: the sum of the next seven
+    targets       INTEGER NOT NULL DEFAULT 0, -- recipients: the sum of the next nine
     waiting       INTEGER NOT NULL DEFAULT 0,
     arrived       INTEGER NOT NULL DEFAULT 0,
     expired       INTEGER NOT NULL DEFAULT 0,
@@ -172,6 +186,8 @@ CREATE TABLE push (
     no_channel    INTEGER NOT NULL DEFAULT 0,
     gone          INTEGER NOT NULL DEFAULT 0,
     stopped       INTEGER NOT NULL DEFAULT 0,
+    accepted      INTEGER NOT NULL DEFAULT 0,
+    unknown       INTEGER NOT NULL DEFAULT 0,
     sent          INTEGER NOT NULL DEFAULT 0, -- accepted by a channel, whatever came of it
     shown         INTEGER NOT NULL DEFAULT 0,
     clicked       INTEGER NOT NULL DEFAULT 0,
@@ -273,8 +289,37 @@ CREATE TABLE recipient (
     receipts   INTEGER NOT NULL DEFAULT 0, -- bits: shown, clicked, cleared
     sent_at    INTEGER,
     arrived_at INTEGER,
+    channel    INTEGER NOT NULL DEFAULT 0, -- the one it went through, or waits on
+    code       TEXT,                       -- why a vendor's channel did not take it: channel and the vendor's word
     PRIMARY KEY (push_id, device_id)
 ) STRICT, WITHOUT ROWID;
+
+-- What of the sums of a push is of a vendor's channel; the rest is of our own.
+CREATE TABLE push_channel (
+    push_id INTEGER NOT NULL,
+    channel INTEGER NOT NULL,
+    targets INTEGER NOT NULL,
+    sent    INTEGER NOT NULL,
+    shown   INTEGER NOT NULL,
+    clicked INTEGER NOT NULL,
+    cleared INTEGER NOT NULL,
+    PRIMARY KEY (push_id, channel)
+) STRICT, WITHOUT ROWID;
+
+-- Those of a day are moved from our own channel to the vendor's. A row begins with zeros.
+CREATE TRIGGER push_channel_summed AFTER UPDATE ON push_channel BEGIN
+    INSERT INTO push_day
+    SELECT p.access_id, CASE k.tally WHEN 'p' THEN 'p' || p.plan_id WHEN 'g' THEN 'g' || p.group_id ELSE '' END, p.day,
+        CASE c.sign WHEN 1 THEN new.channel ELSE 0 END, c.sign * (new.targets - old.targets), c.sign * (new.sent - old.sent), 0,
+        c.sign * (new.shown - old.shown), c.sign * (new.clicked - old.clicked),
+        c.sign * (new.cleared - old.cleared)
+    FROM push p, (SELECT '' AS tally UNION ALL SELECT 'p' UNION ALL SELECT 'g') k,
+        (SELECT 1 AS sign UNION ALL SELECT -1) c
+    WHERE p.push_id = new.push_id
+        AND CASE k.tally WHEN 'p' THEN p.plan_id IS NOT NULL WHEN 'g' THEN p.group_id IS NOT NULL ELSE true END
+    ON CONFLICT DO UPDATE SET targets = targets + excluded.targets, sent = sent + excluded.sent,
+        shown = shown + excluded.shown, clicked = clicked + excluded.clicked, cleared = cleared + excluded.cleared;
+END;
 
 -- Messages that wait for a device on the own channel: one row for each recipient whose outcome is not final.
 CREATE TABLE inbox (

@@ -7,6 +7,7 @@
 //! Everything blocks, panics when what it needs is not there, and waits on states, never on time alone: [`until`].
 
 mod app;
+mod apple;
 mod certificate;
 mod disk;
 mod fleet;
@@ -19,6 +20,7 @@ mod server;
 mod wait;
 
 pub use app::{App, Device, assert_refused};
+pub use apple::Apple;
 pub use certificate::Certificate;
 pub use disk::SmallDisk;
 pub use fleet::{Connection, Delivery, Ending, Fleet, Habit, Message, Phone, Receipt, State};

@@ -2,6 +2,7 @@
 
 mod allow_ip;
 mod attribute;
+mod channel;
 
 use allow_ip::AllowIp;
 use clap::{Args, Subcommand, ValueEnum};
@@ -32,6 +33,8 @@ pub(super) enum AppCommand {
     AllowIp(AllowIp),
     #[command(subcommand)]
     Attribute(attribute::AttributeCommand),
+    #[command(subcommand)]
+    Channel(channel::ChannelCommand),
 }
 
 impl AppCommand {
@@ -42,6 +45,7 @@ impl AppCommand {
             Self::Set(set) => set.run(),
             Self::AllowIp(allow_ip) => allow_ip.run(),
             Self::Attribute(command) => command.run(),
+            Self::Channel(command) => command.run(),
         }
     }
 }

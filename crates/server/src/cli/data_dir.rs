@@ -11,7 +11,7 @@ use super::failure::Failure;
 #[derive(Debug, Args)]
 pub(super) struct DataDir {
     /// The data folder: the same as the server's. The server may be running
-    #[arg(long, value_name = "DIR", env = "PIGEONLOFT_DATA_DIR", default_value = "./pigeonloft-data")]
+    #[arg(long, global = true, value_name = "DIR", env = "PIGEONLOFT_DATA_DIR", default_value = "./pigeonloft-data")]
     data_dir: PathBuf,
 }
 

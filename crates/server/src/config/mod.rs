@@ -24,6 +24,7 @@ pub struct Config {
     pub mqtt: Mqtt,
     pub tls: Tls,
     pub auth: Auth,
+    pub credentials: Credentials,
     pub device: Device,
     pub package: Package,
     pub push: Push,
@@ -84,6 +85,22 @@ pub struct Tls {
 #[expect(missing_docs, reason = "default.toml documents every key, once")]
 pub struct Auth {
     pub timestamp_tolerance_s: u64,
+}
+
+/// `[credentials]`
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Credentials {
+    pub key: String,
+    pub key_file: PathBuf,
+}
+
+/// The key stays out of logs.
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("key_file", &self.key_file).finish_non_exhaustive()
+    }
 }
 
 /// `[device]`

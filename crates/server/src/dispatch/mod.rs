@@ -18,6 +18,7 @@ mod record;
 pub(crate) mod rows;
 mod run;
 pub(crate) mod source;
+mod vendors;
 mod window;
 
 use std::collections::HashMap;

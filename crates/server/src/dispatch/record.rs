@@ -4,15 +4,16 @@
 //! The next batch is queued before the last one is durable, so that the database commits several together. Each is only
 //! recorded where the one before it was: if one cannot be, none behind it is, and they are tried again in turn.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use pigeonloft_model::{AcceptMinutes, Channel, Outcome, PushId};
+use pigeonloft_model::{AcceptMinutes, Outcome, PushId};
 use pigeonloft_store::{Batch, Recipient, Written};
 use tokio::time::Instant;
 
 use super::progress::Progress;
 use super::run::Sent;
+use super::vendors::ByVendor;
 use crate::backoff::Backoff;
 use crate::chain::chain;
 use crate::loft::Loft;
@@ -28,8 +29,8 @@ pub(super) struct Records<'a> {
     /// When of the day its messages may go out.
     accept: Option<&'a AcceptMinutes>,
     queued: VecDeque<Queued>,
-    /// How many recipients came to each outcome.
-    counts: [u64; Outcome::ALL.len()],
+    /// How many recipients this run has recorded.
+    recipients: u64,
 }
 
 struct Queued {
@@ -48,16 +49,7 @@ impl<'a> Records<'a> {
         rows_done: u64,
         accept: Option<&'a AcceptMinutes>,
     ) -> Self {
-        Self {
-            loft,
-            push_id,
-            progress,
-            started_at,
-            rows_done,
-            accept,
-            queued: VecDeque::new(),
-            counts: Default::default(),
-        }
+        Self { loft, push_id, progress, started_at, rows_done, accept, queued: VecDeque::new(), recipients: 0 }
     }
 
     /// How many are on their way.
@@ -72,7 +64,7 @@ impl<'a> Records<'a> {
 
     /// How many recipients this run has recorded.
     pub(super) fn recipients(&self) -> u64 {
-        self.counts.iter().sum()
+        self.recipients
     }
 
     /// Queues a batch.
@@ -81,14 +73,20 @@ impl<'a> Records<'a> {
     /// The database is closed.
     pub(super) async fn add(&mut self, sent: Sent) -> Result<(), pigeonloft_store::Error> {
         let begun = Instant::now();
-        let Sent { piece, mut outcomes, tracker } = sent;
+        let Sent { piece, outcomes, by_vendor, tracker, offered } = sent;
+        let each = piece.devices.iter().zip(outcomes);
+        let mut recipients: Vec<Recipient> = each.map(|(&device, outcome)| Recipient::own(device, outcome)).collect();
+        let mut dead = Vec::new();
+        for ByVendor { place, outcome, channel, code, dead: token } in by_vendor {
+            recipients[place] = Recipient { device: recipients[place].device, outcome, channel, code };
+            dead.extend(token);
+        }
         let permit = self.loft.store.permit().await?;
         // From here on acknowledgements go to the recorder, whose writes are queued behind this one.
         let queued = tracker.close_with(|acked| {
-            for place in acked.iter() {
-                outcomes[place] = Outcome::Arrived;
+            for index in acked.iter() {
+                recipients[offered.place(index)].outcome = Outcome::Arrived;
             }
-            let recipients = piece.devices.iter().zip(&outcomes);
             let batch = Arc::new(Batch {
                 push_id: self.push_id,
                 from: piece.from,
@@ -96,7 +94,8 @@ impl<'a> Records<'a> {
                 rows_done: piece.rows_done,
                 no_device: piece.no_device,
                 left_out: piece.left_out,
-                recipients: recipients.map(|(&device, &outcome)| Recipient { device, outcome }).collect(),
+                recipients,
+                dead,
                 started_at: self.started_at,
                 is_last: piece.is_last,
             });
@@ -179,9 +178,9 @@ impl<'a> Records<'a> {
 
     fn tell_sessions(&mut self, batch: &Batch) {
         let mut waiting = Vec::new();
-        let mut counts = [0_u64; Outcome::ALL.len()];
-        for &Recipient { device, outcome } in &batch.recipients {
-            counts[outcome as usize] += 1;
+        let mut counts = BTreeMap::new();
+        for &Recipient { device, outcome, channel, .. } in &batch.recipients {
+            *counts.entry((channel, outcome)).or_insert(0) += 1;
             if outcome == Outcome::Arrived {
                 self.loft.hub.settled(device, self.push_id);
             } else if !outcome.is_final() {
@@ -192,9 +191,9 @@ impl<'a> Records<'a> {
         if self.loft.accepts_now(self.accept) {
             self.loft.hub.wake(self.push_id, &waiting);
         }
-        for (place, (outcome, count)) in Outcome::ALL.iter().zip(counts).enumerate() {
-            self.loft.metrics.outcomes(Channel::Xg.as_str(), outcome.as_str(), count);
-            self.counts[place] += count;
+        for ((channel, outcome), count) in counts {
+            self.loft.metrics.outcomes(channel.as_str(), outcome.as_str(), count);
         }
+        self.recipients += batch.recipients.len() as u64;
     }
 }

@@ -1,16 +1,14 @@
 //! One run of one push: takes the windows that are planned, sends them a batch at a time, has them recorded, and ends
 //! the push.
 
-use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
-use pigeonloft_channels::xg::{Handed, Tracker};
 use pigeonloft_model::payload::Payload;
-use pigeonloft_model::{AcceptMinutes, Channel, DeviceId, Expire, Outcome, Push, PushId, PushState};
+use pigeonloft_model::{AcceptMinutes, Push, PushId, PushState};
 use pigeonloft_package::ReadError;
 use pigeonloft_store::Started;
 use tokio::sync::{Semaphore, mpsc};
@@ -23,11 +21,16 @@ use super::plan::{self, Plan};
 use super::progress::{Part, Progress};
 use super::record::Records;
 use super::source::seen_since;
-use super::window::{Piece, Window};
+use super::vendors::OpenedVendors;
+use super::window::Window;
 use crate::chain::chain;
-use crate::clock::{unix_millis, unix_seconds};
+use crate::clock::unix_millis;
 use crate::loft::Loft;
 use crate::packages::PackageFolder;
+
+mod send;
+
+pub(super) use send::Sent;
 
 /// How often the log says how a push gets on.
 const LOGGED_EVERY: Duration = Duration::from_secs(5);
@@ -57,6 +60,8 @@ struct Run {
     expire_at: i64,
     started_at: i64,
     audience_rows: u64,
+    /// The vendors' channels that it may use.
+    vendors: OpenedVendors,
 }
 
 /// How the walk through an audience ended.
@@ -67,14 +72,6 @@ enum Walked {
     Stopped,
     /// It cannot go on, for this reason.
     Against(String),
-}
-
-/// A batch that is with its channel.
-pub(super) struct Sent {
-    pub(super) piece: Piece,
-    /// One for each device: what became of it, as far as it is known without an acknowledgement.
-    pub(super) outcomes: Vec<Outcome>,
-    pub(super) tracker: Arc<Tracker>,
 }
 
 /// Runs a push from its cursor to its end, or until `stop`, which ends it where the server
@@ -148,11 +145,12 @@ impl Run {
             expire_at: stored.expire_at,
             started_at: stored.started_at.unwrap_or_else(unix_millis),
             audience_rows: stored.counts.audience_rows,
+            vendors: OpenedVendors::default(),
         })
     }
 
     async fn walk(
-        &self,
+        mut self,
         started: Started,
         turns: Option<Arc<Semaphore>>,
         stop: &CancellationToken,
@@ -167,6 +165,10 @@ impl Run {
         let excluded = started.exclude_stored_as.as_ref().map(|name| PackageFolder::of(&self.loft.config).file(name));
         if excluded.is_none() && self.push.exclude.is_some() {
             return Ok(Walked::Against("the package that the push excludes is gone".into()));
+        }
+        // What a vendor has shown it does not take back.
+        if started.takes_back.is_none() {
+            self.vendors = OpenedVendors::of(&self.loft, &app, self.push_id, &self.push, self.expire_at).await?;
         }
         let rows_done = started.push.counts.rows_done;
         if turns.is_some() {
@@ -280,53 +282,5 @@ impl Run {
             turn_ms, resolve_ms, pace_ms, send_ms, record_ms,
             "{what}"
         );
-    }
-
-    /// What becomes of a device that no session takes the message for.
-    fn unless_handed(&self) -> Outcome {
-        match self.push.expire {
-            _ if !self.push.allows(Channel::Xg) => Outcome::NoChannel,
-            _ if self.expire_at <= unix_seconds() => Outcome::Expired,
-            Expire::OnlineOnly => Outcome::NotKept,
-            Expire::Seconds(_) => Outcome::Waiting,
-        }
-    }
-
-    /// Hands a batch to the own channel, and gives its devices a moment to acknowledge.
-    async fn send(&self, piece: Piece) -> Result<Sent, Error> {
-        let begun = Instant::now();
-        let devices = &piece.devices;
-        let unless_handed = self.unless_handed();
-        let mut outcomes = vec![unless_handed; devices.len()];
-        let may_send =
-            matches!(unless_handed, Outcome::Waiting | Outcome::NotKept) && self.loft.accepts_now(self.accept.as_ref());
-        let tracker = Tracker::new(devices.len());
-        if may_send {
-            let payload = self.payload_for(devices).await?;
-            let answers = self.loft.hub.send(&payload, devices, self.expire_at, &tracker);
-            for (outcome, answer) in outcomes.iter_mut().zip(answers) {
-                *outcome = match answer {
-                    Handed::Accepted => Outcome::Sent,
-                    // Online, only slower than its messages come: what is for devices online is for it, too.
-                    Handed::Busy => Outcome::Waiting,
-                    Handed::Offline => unless_handed,
-                };
-            }
-        }
-        tracker.wait(begun + Duration::from_millis(self.loft.config.push.ack_wait_ms)).await;
-        self.loft.metrics.batch_sent(begun.elapsed());
-        Ok(Sent { piece, outcomes, tracker })
-    }
-
-    /// The payload, filled from what these devices have now, if there is anything to fill in.
-    async fn payload_for(&self, devices: &[DeviceId]) -> Result<Cow<'_, Payload>, Error> {
-        let names = self.payload.attributes();
-        if names.is_empty() {
-            return Ok(Cow::Borrowed(&self.payload));
-        }
-        let values = self.loft.store.attribute_values(devices.to_vec(), names).await?;
-        let mut payload = self.payload.clone();
-        payload.fill_from(Arc::new(values));
-        Ok(Cow::Owned(payload))
     }
 }

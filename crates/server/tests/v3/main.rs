@@ -2,6 +2,7 @@
 
 mod accept_time;
 mod addresses;
+mod apns;
 mod attributes;
 mod audiences;
 mod collapse;

@@ -9,7 +9,7 @@ use parquet::record::Field;
 use pigeonloft_testkit::{App, Device, Fleet, Habit, Phone, Server, pigeonloft, raw, until};
 use serde_json::json;
 
-const HEADER: &str = "token,account_type,account,channel,outcome,reason,sent_at,arrived_at,shown,clicked,cleared";
+const HEADER: &str = "token,account_type,account,channel,outcome,reason,code,sent_at,arrived_at,shown,clicked,cleared";
 
 /// The lines of a csv after its header, by their columns.
 fn lines(csv: &str) -> Vec<BTreeMap<String, String>> {

@@ -109,7 +109,7 @@ async fn world(folder: &std::path::Path, devices: &[Known]) -> (Store, Vec<Devic
             token: token(n),
             password_hash: [0; 32],
             environment,
-            channel: None,
+            channels: Vec::new(),
             reported: reported.into_iter().collect(),
         };
         let Registered::New(id) = store.register_device(new).await.unwrap() else { panic!("{n} is new") };

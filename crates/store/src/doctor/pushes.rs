@@ -70,11 +70,12 @@ pub enum PushTrouble {
     },
 }
 
-/// The sums, and what they are of: `targets`, `waiting` to `stopped`, `sent`, `shown` to `cleared`.
-type Sums = [i64; 12];
+/// The sums, and what they are of: `targets`, `waiting` to `unknown`, `sent`, `shown` to `cleared`.
+type Sums = [i64; 14];
 
 const SUMS: &str =
-    "targets, waiting, arrived, expired, not_kept, no_channel, gone, stopped, sent, shown, clicked, cleared";
+    "targets, waiting, arrived, expired, not_kept, no_channel, gone, stopped, accepted, unknown, sent, shown, clicked,
+    cleared";
 
 /// Sums of a push's recipients, in the order of [`SUMS`], and then: unknown outcomes, devices gone, not in an inbox.
 fn tally_sql() -> String {
@@ -110,7 +111,7 @@ struct Tally {
 }
 
 fn sums_from(row: &Row<'_>) -> rusqlite::Result<Sums> {
-    let mut sums = [0; 12];
+    let mut sums = [0; 14];
     for (place, sum) in sums.iter_mut().enumerate() {
         *sum = row.get(place)?;
     }
@@ -121,9 +122,9 @@ fn tally(tx: &Connection, push_id: PushId) -> Result<Tally> {
     Ok(tx.prepare_cached(&tally_sql())?.query_row([push_id.0], |row| {
         Ok(Tally {
             sums: sums_from(row)?,
-            unknown: row.get(12)?,
-            device_gone: row.get(13)?,
-            not_in_inbox: row.get(14)?,
+            unknown: row.get(14)?,
+            device_gone: row.get(15)?,
+            not_in_inbox: row.get(16)?,
         })
     })?)
 }
@@ -153,14 +154,14 @@ fn stored(tx: &Connection, push_id: PushId) -> Result<Option<Stored>> {
     let push = tx.prepare_cached(&sql)?.query_row([push_id.0], |row| {
         Ok(Stored {
             sums: sums_from(row)?,
-            state: row.get(12)?,
-            upload_id: row.get(13)?,
-            finished: row.get(14)?,
-            audience_rows: row.get(15)?,
-            rows_done: row.get(16)?,
-            cursor: row.get(17)?,
-            cursor_fits: row.get(18)?,
-            stopped: row.get(19)?,
+            state: row.get(14)?,
+            upload_id: row.get(15)?,
+            finished: row.get(16)?,
+            audience_rows: row.get(17)?,
+            rows_done: row.get(18)?,
+            cursor: row.get(19)?,
+            cursor_fits: row.get(20)?,
+            stopped: row.get(21)?,
         })
     });
     Ok(push.optional()?)
@@ -312,12 +313,12 @@ fn expected(push: &Stored, counted: &Sums) -> Sums {
     }
     let mut sums: Sums = std::array::from_fn(|place| push.sums[place].max(counted[place]));
     sums[1] = counted[1];
-    sums[0] = sums[1..8].iter().sum();
+    sums[0] = sums[1..10].iter().sum();
     sums
 }
 
 fn set_sums(tx: &Connection, push_id: PushId, sums: &Sums) -> Result<()> {
-    let values = ["?"; 12].join(", ");
+    let values = ["?"; 14].join(", ");
     let sql = format!("UPDATE push SET ({SUMS}) = ({values}) WHERE push_id = ?");
     tx.execute(&sql, rusqlite::params_from_iter(sums.iter().chain([&push_id.0])))?;
     Ok(())

@@ -13,7 +13,7 @@ async fn a_batch_is_recorded_with_its_cursor_and_its_sums() {
     let outcomes =
         [Outcome::Waiting, Outcome::Sent, Outcome::Arrived, Outcome::NotKept, Outcome::NoChannel, Outcome::Arrived];
     let recipients =
-        devices.iter().zip(outcomes).map(|(&device, outcome)| Recipient { device, outcome }).collect::<Vec<_>>();
+        devices.iter().zip(outcomes).map(|(&device, outcome)| Recipient::own(device, outcome)).collect::<Vec<_>>();
     loft.record_batch(batch(push_id, 0, 8, 2, recipients)).await.unwrap();
 
     let expected = Counts {
@@ -69,7 +69,7 @@ async fn a_push_that_is_cut_off_within_a_window_goes_on_behind_the_last_device_t
         from: cursors[from],
         to: cursors[to],
         rows_done,
-        ..batch(push_id, 0, 0, 0, vec![Recipient { device: devices[place], outcome: Outcome::Waiting }])
+        ..batch(push_id, 0, 0, 0, vec![Recipient::own(devices[place], Outcome::Waiting)])
     };
     loft.record_batch(of(0, 1, 0, 3)).await.unwrap();
     loft.record_batch(of(1, 2, 2, 4)).await.unwrap();

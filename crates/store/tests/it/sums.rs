@@ -93,7 +93,7 @@ async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Ev
     let device = |place: u8| devices[usize::from(place)];
     let batch = |push: usize, first_row, no_device, recipients: &[(u8, Outcome)]| {
         let rows = recipients.len() as u64 + no_device;
-        let recipients = recipients.iter().map(|&(at, outcome)| Recipient { device: device(at), outcome }).collect();
+        let recipients = recipients.iter().map(|&(at, outcome)| Recipient::own(device(at), outcome)).collect();
         batch(pushes[push], first_row, rows, no_device, recipients)
     };
     match event {
@@ -142,17 +142,18 @@ fn agree(connection: &Connection, push_id: PushId, event: &Event) -> Result<(), 
             .unwrap()
     };
     let sums = ask(
-        "SELECT waiting, arrived, expired, not_kept, no_channel, gone, stopped, targets, sent, shown, clicked, cleared
-         FROM push WHERE push_id = ?1",
+        "SELECT waiting, arrived, expired, not_kept, no_channel, gone, stopped, accepted, unknown, targets, sent, shown,
+            clicked, cleared FROM push WHERE push_id = ?1",
     );
     let recipients = ask("SELECT count(*) FILTER (WHERE outcome IN (0, 1)), count(*) FILTER (WHERE outcome = 2),
             count(*) FILTER (WHERE outcome = 3), count(*) FILTER (WHERE outcome = 4),
-            count(*) FILTER (WHERE outcome = 5), count(*) FILTER (WHERE outcome = 6), count(*) FILTER (WHERE outcome = 7), count(*), count(sent_at),
+            count(*) FILTER (WHERE outcome = 5), count(*) FILTER (WHERE outcome = 6), count(*) FILTER (WHERE outcome = 7),
+            count(*) FILTER (WHERE outcome = 8), count(*) FILTER (WHERE outcome = 9), count(*), count(sent_at),
             count(*) FILTER (WHERE receipts & 1), count(*) FILTER (WHERE receipts & 2),
             count(*) FILTER (WHERE receipts & 4)
          FROM recipient WHERE push_id = ?1");
     prop_assert_eq!(&sums, &recipients, "after {:?}", event);
-    prop_assert_eq!(sums[7], sums[..7].iter().sum::<i64>(), "after {:?}", event);
+    prop_assert_eq!(sums[9], sums[..9].iter().sum::<i64>(), "after {:?}", event);
     let inbox = ask("SELECT count(*), count(r.device_id) FROM inbox i
          LEFT JOIN recipient r ON r.push_id = i.push_id AND r.device_id = i.device_id AND r.outcome IN (0, 1)
          WHERE i.push_id = ?1");

@@ -78,7 +78,7 @@ impl Loft {
         first_row: u64,
         outcomes: &[(DeviceId, Outcome)],
     ) -> pigeonloft_store::Result<()> {
-        let recipients = outcomes.iter().map(|&(device, outcome)| Recipient { device, outcome }).collect();
+        let recipients = outcomes.iter().map(|&(device, outcome)| Recipient::own(device, outcome)).collect();
         self.record_batch(batch(push_id, first_row, outcomes.len() as u64, 0, recipients)).await
     }
 
@@ -114,6 +114,7 @@ pub(crate) fn batch(push_id: PushId, first_row: u64, rows: u64, no_device: u64, 
         no_device,
         left_out: LeftOut::default(),
         recipients,
+        dead: Vec::new(),
         started_at: 1,
         is_last: false,
     }
@@ -149,7 +150,7 @@ pub(crate) fn new_device(access_id: AccessId, n: u8) -> NewDevice {
         token: token(n),
         password_hash: [n; 32],
         environment: None,
-        channel: None,
+        channels: Vec::new(),
         reported: Vec::new(),
     }
 }

@@ -123,9 +123,10 @@ fn shown(push_id: PushId, reported: Option<&Reported>) -> Value {
     let receipt = |event: ReceiptEvent| reported.is_some_and(|of| of.receipts & event.flag() != 0);
     json!({
         "push_id": push_id.to_string(),
-        "channel": reported.and_then(|of| channel(of.outcome)),
+        "channel": reported.and_then(channel),
         "outcome": reported.map(|of| of.outcome.as_str()),
         "reason": reported.map_or("", |of| reason(of.outcome)),
+        "code": reported.and_then(|of| of.code.as_deref()),
         "sent_at": seconds(reported.and_then(|of| of.sent_at)),
         "arrived_at": seconds(reported.and_then(|of| of.arrived_at)),
         "shown": receipt(ReceiptEvent::Shown),

@@ -16,7 +16,7 @@ use pigeonloft_model::{
     AccessId, Account, AccountOperation, AccountType, Channel, DeviceId, Environment, Fault, Platform, RetCode, Tag,
     TagType, Token,
 };
-use pigeonloft_store::{AccountKey, App, NewDevice, Registered, Reports};
+use pigeonloft_store::{AccountKey, App, ChannelToken, DeviceReport, NewDevice, Registered, Reports};
 use serde_json::{Value, json};
 
 use super::{Members, Problem, whole};
@@ -27,6 +27,12 @@ use crate::registrations::Leave;
 
 /// Longest token of a vendor's channel, in bytes: that of a browser is a whole subscription.
 pub(super) const CHANNEL_TOKEN_BYTES: usize = 4096;
+
+/// Characters of a token of APNs at most; they have 64 today.
+pub(super) const APNS_TOKEN_CHARS: usize = 200;
+
+/// Bytes of a bundle id at most: that of a header's value.
+pub(super) const BUNDLE_ID_BYTES: usize = 255;
 
 /// `POST /v1/devices`
 pub(super) async fn register(
@@ -39,10 +45,10 @@ pub(super) async fn register(
     let given = Members::of(&body)?;
     let token = given.text("token")?.map_or_else(random::<18>, |text| Ok(text.trim().to_owned()))?;
     let token: Token = token.parse().map_err(|error| Problem::member("token", error))?;
-    let Details { environment, channel, reported } = Details::of(&given, app.platform)?;
+    let Details { environment, channels, reported, .. } = Details::of(&given, app.platform)?;
     let password = random::<16>()?;
     let password_hash = crate::password::password_hash(&password);
-    let new = NewDevice { access_id: app.access_id, token, password_hash, environment, channel, reported };
+    let new = NewDevice { access_id: app.access_id, token, password_hash, environment, channels, reported };
     match loft.store.register_device(new).await? {
         Registered::New(_) => leave.spend(),
         // No device was added: it was imported.
@@ -92,8 +98,8 @@ pub(super) async fn change(
     let ((access_id, device), body) = whole(&loft, itself(&loft, &headers, &token).await, body).await?;
     let given = Members::of(&body)?;
     let app = loft.app(access_id).await?.ok_or_else(|| Problem::not_found("the device's app is gone"))?;
-    let Details { environment, channel, reported } = Details::of(&given, app.platform)?;
-    loft.store.change_device(access_id, device, environment, channel, reported).await?;
+    let said = DeviceReport::from(Details::of(&given, app.platform)?);
+    loft.store.change_device(access_id, device, said).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -146,28 +152,85 @@ fn random<const N: usize>() -> Result<String, Problem> {
 }
 
 /// What a device says of itself; `None` for what it does not say.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 struct Details {
     environment: Option<Environment>,
-    channel: Option<(String, String)>,
+    channels: Vec<ChannelToken>,
+    /// On which it has no token any more.
+    left: Vec<Channel>,
     reported: Reports,
+}
+
+impl From<Details> for DeviceReport {
+    fn from(Details { environment, channels, left, reported }: Details) -> Self {
+        Self { environment, channels, left, reported }
+    }
 }
 
 impl Details {
     fn of(given: &Members, platform: Platform) -> Result<Self, Problem> {
-        let environment = given
-            .text("environment")?
-            .map(|text| text.parse::<Environment>().map_err(|unknown| Problem::member("environment", unknown)))
-            .transpose()?
+        let Channels { environment: of_channel, mut channels, left } = Channels::of(given)?;
+        let environment = environment(given.text("environment")?, "environment")?
+            .or(of_channel)
             // Two environments are Apple's; a device elsewhere that names the other would be in no push.
             .filter(|_| platform.is_apple());
-        let channel = match (given.text("channel")?, given.text("channel_token")?) {
-            (None, None) => None,
-            (Some(channel), Some(token)) => Some((vendor(channel)?, channel_token(token)?)),
+        match (given.text("channel")?, given.text("channel_token")?) {
+            (None, None) => {}
+            (Some(channel), Some(token)) => {
+                let channel = vendor(channel, "channel")?;
+                channels.push(ChannelToken {
+                    channel,
+                    token: channel_token(channel, token, "channel_token")?,
+                    detail: None,
+                });
+            }
             (Some(_), None) => return Err(Problem::member("channel_token", "it is missing, channel needs it")),
             (None, Some(_)) => return Err(Problem::member("channel", "it is missing, channel_token needs it")),
-        };
-        Ok(Self { environment, channel, reported: reported(given)? })
+        }
+        Ok(Self { environment, channels, left, reported: reported(given)? })
+    }
+}
+
+/// What a body says in `channels`: for each channel an object, or null where the device leaves it.
+#[derive(Default)]
+struct Channels {
+    environment: Option<Environment>,
+    channels: Vec<ChannelToken>,
+    left: Vec<Channel>,
+}
+
+impl Channels {
+    fn of(given: &Members) -> Result<Self, Problem> {
+        let mut read = Self::default();
+        let Some(channels) = given.get("channels") else { return Ok(read) };
+        let channels = channels.as_object().ok_or_else(|| Problem::member("channels", "give an object"))?;
+        for (name, value) in channels {
+            let place = format!("channels.{name}");
+            let channel = vendor(name, &place)?;
+            if value.is_null() {
+                read.left.push(channel);
+                continue;
+            }
+            let object =
+                value.as_object().ok_or_else(|| Problem::member(&place, "give an object, or null to leave it"))?;
+            let text = |member: &str| match object.get(member).filter(|value| !value.is_null()) {
+                None => Ok(None),
+                Some(value) => {
+                    let wrong = || Problem::member(&format!("{place}.{member}"), "give a text");
+                    value.as_str().map(Some).ok_or_else(wrong)
+                }
+            };
+            let at = format!("{place}.token");
+            let token = text("token")?.ok_or_else(|| Problem::member(&at, "it is missing, give the vendor's token"))?;
+            let token = channel_token(channel, token, &at)?;
+            let mut detail = None;
+            if channel == Channel::Apns {
+                detail = text("bundle_id")?.map(|id| bundle_id(id, &format!("{place}.bundle_id"))).transpose()?;
+                read.environment = environment(text("environment")?, &format!("{place}.environment"))?;
+            }
+            read.channels.push(ChannelToken { channel, token, detail });
+        }
+        Ok(read)
     }
 }
 
@@ -185,20 +248,45 @@ fn reported(given: &Members) -> Result<Reports, Problem> {
     Ok(reported)
 }
 
-fn vendor(name: &str) -> Result<String, Problem> {
+fn environment(name: Option<&str>, member: &str) -> Result<Option<Environment>, Problem> {
+    let read = |text: &str| text.parse::<Environment>().map_err(|unknown| Problem::member(member, unknown));
+    name.map(read).transpose()
+}
+
+fn vendor(name: &str, member: &str) -> Result<Channel, Problem> {
     match name.parse() {
-        Ok(Channel::Xg) => Err(Problem::member("channel", "xg is our own channel, which needs no token: leave it out")),
-        Ok(channel) => Ok(channel.as_str().to_owned()),
-        Err(unknown) => Err(Problem::member("channel", unknown)),
+        Ok(Channel::Xg) => Err(Problem::member(member, "xg is our own channel, which needs no token: leave it out")),
+        Ok(channel) => Ok(channel),
+        Err(unknown) => Err(Problem::member(member, unknown)),
     }
 }
 
-fn channel_token(token: &str) -> Result<String, Problem> {
+/// A vendor's token. Apple's are hexadecimal, and kept in lower case: two spellings are one token.
+fn channel_token(channel: Channel, token: &str, member: &str) -> Result<String, Problem> {
     let length = token.len();
-    if (1..=CHANNEL_TOKEN_BYTES).contains(&length) {
+    if !(1..=CHANNEL_TOKEN_BYTES).contains(&length) {
+        return Err(Problem::member(member, format_args!("it has {length} bytes, give 1 to {CHANNEL_TOKEN_BYTES}")));
+    }
+    if channel != Channel::Apns {
         return Ok(token.to_owned());
     }
-    Err(Problem::member("channel_token", format_args!("it has {length} bytes, give 1 to {CHANNEL_TOKEN_BYTES}")))
+    if length > APNS_TOKEN_CHARS || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Problem::member(
+            member,
+            format_args!("a token of apns is hexadecimal, of at most {APNS_TOKEN_CHARS} characters"),
+        ));
+    }
+    Ok(token.to_ascii_lowercase())
+}
+
+fn bundle_id(id: &str, member: &str) -> Result<String, Problem> {
+    if (1..=BUNDLE_ID_BYTES).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(id.to_owned());
+    }
+    Err(Problem::member(
+        member,
+        format_args!("give 1 to {BUNDLE_ID_BYTES} visible ASCII characters, such as com.example.shop"),
+    ))
 }
 
 /// The accounts of a body: a device has one of each type.
@@ -255,9 +343,9 @@ mod tests {
     #[test]
     fn the_environment_counts_on_apples_platforms_alone() {
         let said = given(&json!({"environment": "dev", "unknown": [1]}));
-        let none = Details { environment: None, channel: None, reported: vec![] };
+        let none = Details::default();
         assert_eq!(Details::of(&said, Platform::Android).unwrap(), none);
-        let dev = Details { environment: Some(Environment::Dev), channel: None, reported: vec![] };
+        let dev = Details { environment: Some(Environment::Dev), ..Details::default() };
         assert_eq!(Details::of(&said, Platform::Ios).unwrap(), dev);
         assert!(
             detail(Details::of(&given(&json!({"environment": "test"})), Platform::Ios)).starts_with("environment: ")
@@ -277,8 +365,17 @@ mod tests {
     #[test]
     fn a_vendors_channel_comes_with_its_token_or_not_at_all() {
         let of = |body: Value| Details::of(&given(&body), Platform::Android);
-        let fcm = Some(("fcm".to_owned(), "t".to_owned()));
-        assert_eq!(of(json!({"channel": "fcm", "channel_token": "t"})).unwrap().channel, fcm);
+        let token = |channel, token: &str, detail: Option<&str>| ChannelToken {
+            channel,
+            token: token.to_owned(),
+            detail: detail.map(str::to_owned),
+        };
+        let fcm = token(Channel::Fcm, "t", None);
+        assert_eq!(of(json!({"channel": "fcm", "channel_token": "t"})).unwrap().channels, [fcm]);
+        let said = json!({"channels": {"apns": {"token": "AB12", "bundle_id": "com.example", "environment": "dev"}, "fcm": null}});
+        let read = Details::of(&given(&said), Platform::Ios).unwrap();
+        assert_eq!(read.channels, [token(Channel::Apns, "ab12", Some("com.example"))]);
+        assert_eq!((read.environment, read.left), (Some(Environment::Dev), vec![Channel::Fcm]));
         for (body, member) in [
             (json!({"channel": "fcm"}), "channel_token: "),
             (json!({"channel_token": "t"}), "channel: "),
@@ -287,6 +384,14 @@ mod tests {
             (json!({"channel": "fcm", "channel_token": ""}), "channel_token: it has 0 bytes"),
             (json!({"channel": "fcm", "channel_token": "t".repeat(4097)}), "channel_token: it has 4097 bytes"),
             (json!({"channel": "fcm", "channel_token": 7}), "channel_token: give a text"),
+            (json!({"channels": []}), "channels: give an object"),
+            (json!({"channels": {"apns": "ab"}}), "channels.apns: give an object"),
+            (json!({"channels": {"apns": {}}}), "channels.apns.token: it is missing"),
+            (json!({"channels": {"apns": {"token": "xy"}}}), "channels.apns.token: a token of apns is hexadecimal"),
+            (json!({"channels": {"apns": {"token": "ab".repeat(101)}}}), "channels.apns.token: "),
+            (json!({"channels": {"apns": {"token": "ab", "bundle_id": "a b"}}}), "channels.apns.bundle_id: "),
+            (json!({"channels": {"apns": {"token": "ab", "environment": "sandbox"}}}), "channels.apns.environment: "),
+            (json!({"channels": {"xg": {"token": "ab"}}}), "channels.xg: xg is our own"),
         ] {
             assert!(detail(of(body.clone())).starts_with(member), "{body}");
         }

@@ -54,6 +54,8 @@ fn outcomes(counts: &Counts) -> Value {
         "no_channel": counts.no_channel,
         "gone": counts.gone,
         "stopped": counts.stopped,
+        "accepted": counts.accepted,
+        "unknown": counts.unknown,
     })
 }
 

@@ -6,7 +6,7 @@ use pigeonloft_model::attribute::VALUE_BYTES_MAX;
 use pigeonloft_model::ids::NotAToken;
 use pigeonloft_model::tag::NotATag;
 use pigeonloft_model::{Account, AccountType, Channel, Environment, Tag, TagType, Token};
-use pigeonloft_store::AccountKey;
+use pigeonloft_store::{AccountKey, ChannelToken};
 
 use super::columns::{Column, Columns, REPORTED};
 
@@ -19,7 +19,7 @@ pub(super) struct Row {
     /// `None`: one is to be issued.
     pub(super) token: Option<Token>,
     pub(super) account: Option<AccountKey>,
-    pub(super) channel: Option<(String, String)>,
+    pub(super) channel: Option<ChannelToken>,
     /// `None`: not said.
     pub(super) environment: Option<Environment>,
     /// What the device reports.
@@ -120,7 +120,7 @@ fn account(name: Option<&str>, kind: Option<&str>) -> Result<Option<AccountKey>,
     }
 }
 
-fn channel(name: Option<&str>, token: Option<&str>) -> Result<Option<(String, String)>, BadRow> {
+fn channel(name: Option<&str>, token: Option<&str>) -> Result<Option<ChannelToken>, BadRow> {
     match (name, token) {
         (None, None) => Ok(None),
         (Some(name), Some(token)) => {
@@ -130,7 +130,9 @@ fn channel(name: Option<&str>, token: Option<&str>) -> Result<Option<(String, St
             if token.len() > CHANNEL_TOKEN_CHARS_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(BadRow::ChannelToken);
             }
-            Ok(Some((channel.to_string(), token.to_owned())))
+            // Apple's are hexadecimal: two spellings are one token.
+            let token = if channel == Channel::Apns { token.to_ascii_lowercase() } else { token.to_owned() };
+            Ok(Some(ChannelToken { channel, token, detail: None }))
         }
         _ => Err(BadRow::HalfAChannel),
     }
@@ -153,7 +155,7 @@ mod tests {
         let row = row(&header, &[TOKEN, "张三", "1005", "apns", "abc", "dev"]).unwrap();
         assert_eq!(row.token.unwrap().as_str(), TOKEN);
         assert_eq!(row.account, Some(AccountKey { account_type: 1005, name: "张三".into() }));
-        assert_eq!(row.channel, Some(("apns".into(), "abc".into())));
+        assert_eq!(row.channel, Some(ChannelToken { channel: Channel::Apns, token: "abc".into(), detail: None }));
         assert_eq!(row.environment, Some(Environment::Dev));
     }
 

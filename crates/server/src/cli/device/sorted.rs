@@ -11,7 +11,7 @@ use std::path::Path;
 use indicatif::ProgressBar;
 use pigeonloft_model::{AccessId, DeviceId, Environment, TagType, Token};
 use pigeonloft_package::RowSorter;
-use pigeonloft_store::{AccountKey, Binding, Import, ImportRow};
+use pigeonloft_store::{AccountKey, Binding, ChannelToken, Import, ImportRow};
 
 use super::columns::Columns;
 use super::intake::Sums;
@@ -183,7 +183,7 @@ fn write_row(line: &mut String, row: &Row, number: u64) {
     } else {
         line.push('\t');
     }
-    for part in row.channel.as_ref().map_or(["", ""], |(channel, token)| [channel, token]) {
+    for part in row.channel.as_ref().map_or(["", ""], |to| [to.channel.as_str(), &to.token]) {
         line.extend(["\t", part]);
     }
     line.push_str(match row.environment {
@@ -225,7 +225,13 @@ fn read_row(line: &str) -> Result<ImportRow, Failure> {
         token: token.parse().map_err(|_| not_ours())?,
         password_hash: None,
         account,
-        channel: (!channel.is_empty()).then(|| (channel.to_owned(), channel_token.to_owned())),
+        channel: match channel {
+            "" => None,
+            name => {
+                let channel = name.parse().map_err(|_| not_ours())?;
+                Some(ChannelToken { channel, token: channel_token.to_owned(), detail: None })
+            }
+        },
         environment: match environment {
             "product" => Some(Environment::Product),
             "dev" => Some(Environment::Dev),
@@ -253,6 +259,8 @@ fn read_binding(line: &str) -> Result<Binding, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use pigeonloft_model::Channel;
+
     use super::*;
 
     fn row(n: u8) -> Row {
@@ -271,7 +279,7 @@ mod tests {
         let account = AccountKey { account_type: 1002, name: "张 三".into() };
         let full = Row {
             account: Some(account.clone()),
-            channel: Some(("apns".into(), "a:b".into())),
+            channel: Some(ChannelToken { channel: Channel::Apns, token: "a:b".into(), detail: None }),
             environment: Some(Environment::Dev),
             reported: vec![(TagType::AppVersion, "1.2 beta".into()), (TagType::Province, "广东".into())],
             attributes: vec![(0, "7 @ 无锡".into()), (12, "@1 x".into())],

@@ -1,9 +1,9 @@
 //! Devices.
 
 use pigeonloft_model::{AccountOperation, Channel, Environment, Tag, TagType};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::super::devices::CHANNEL_TOKEN_BYTES;
+use super::super::devices::{APNS_TOKEN_CHARS, BUNDLE_ID_BYTES, CHANNEL_TOKEN_BYTES};
 use crate::api::openapi::schema::{
     account_name, account_type, answered, asked, choice, list, list_of, name_of, nullable, text, text_of, token,
 };
@@ -12,7 +12,7 @@ use crate::api::openapi::{Caller, Operation};
 const TAG: &str = "v1 devices";
 
 /// What a device says of itself.
-fn details() -> [(&'static str, Value); 10] {
+fn details() -> [(&'static str, Value); 11] {
     let vendors = Channel::ALL.iter().filter(|channel| **channel != Channel::Xg).map(|channel| channel.as_str());
     let reported = |place: usize| {
         let (member, kind) = TagType::REPORTED[place];
@@ -28,11 +28,49 @@ fn details() -> [(&'static str, Value); 10] {
         model,
         sdk_version,
         ("environment", choice(Environment::ALL.iter().map(|name| name.as_str()), "on iOS and macOS")),
+        ("channels", channel_tokens()),
         ("channel", choice(vendors, "a vendor's channel; with `channel_token`")),
         ("channel_token", text_of(1..=CHANNEL_TOKEN_BYTES, "the device's token there; with `channel`")),
     ];
     // As good as not said.
     said.map(|(member, schema)| (member, nullable(schema)))
+}
+
+/// Its tokens on vendors' channels.
+fn channel_tokens() -> Value {
+    let visible = |mut text: Value, pattern: &str| {
+        text["pattern"] = json!(pattern);
+        text
+    };
+    let vendors = Channel::ALL.iter().filter(|channel| **channel != Channel::Xg);
+    let of_channels: Map<String, Value> = vendors
+        .map(|channel| {
+            let any = text_of(1..=CHANNEL_TOKEN_BYTES, "the device's token there");
+            let of_channel = match channel {
+                Channel::Apns => {
+                    let token =
+                        visible(text_of(1..=APNS_TOKEN_CHARS, "the device's token, hexadecimal"), "^[0-9A-Fa-f]+$");
+                    let topic = text_of(1..=BUNDLE_ID_BYTES, "the topic, if it is not that of the app's credentials");
+                    let names = Environment::ALL.iter().map(|name| name.as_str());
+                    asked(
+                        "ApnsToken",
+                        &["token"],
+                        [
+                            ("token", token),
+                            ("bundle_id", nullable(visible(topic, "^[!-~]+$"))),
+                            ("environment", nullable(choice(names, "of the token, and of the device"))),
+                        ],
+                    )
+                }
+                _ => asked("ChannelToken", &["token"], [("token", any)]),
+            };
+            (channel.as_str().to_owned(), nullable(of_channel))
+        })
+        .collect();
+    json!({
+        "title": "ChannelTokens", "type": "object", "properties": of_channels, "additionalProperties": false,
+        "description": "its tokens on vendors' channels, by the channel's name; null: it has none there any more",
+    })
 }
 
 /// A body of these.

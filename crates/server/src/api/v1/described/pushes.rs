@@ -39,6 +39,8 @@ fn shown() -> Value {
                 ("no_channel", count("the push may use no channel that leads there")),
                 ("gone", count("deleted while it waited")),
                 ("stopped", count("the push was stopped, revoked or replaced while it waited")),
+                ("accepted", count("taken by a vendor, which does not say whether it arrived")),
+                ("unknown", count("a vendor may have taken it or not: the connection broke off")),
             ],
         )
     };
@@ -128,7 +130,7 @@ pub(in super::super) fn recipients_parquet() -> Operation {
 }
 
 /// What became of a push at a device.
-fn at_device() -> [(&'static str, Value); 9] {
+fn at_device() -> [(&'static str, Value); 10] {
     let outcomes = choice(Outcome::ALL.iter().map(|name| name.as_str()), "null: the device is no recipient");
     [
         ("push_id", push_id("the push")),
@@ -138,6 +140,7 @@ fn at_device() -> [(&'static str, Value); 9] {
             json!({ "oneOf": [outcomes, { "type": "null" }], "description": "null: the device is no recipient" }),
         ),
         ("reason", text("what the outcome means, in words")),
+        ("code", nullable(text("channel and word with which a vendor did not take it, if one was asked"))),
         ("sent_at", nullable(moment("when it was handed to the device"))),
         ("arrived_at", nullable(moment("when the device acknowledged it"))),
         ("shown", switch("it was shown")),
@@ -154,7 +157,7 @@ pub(in super::super) fn pushes_of_device() -> Operation {
         [("pushes", list(answered("PushAtDevice", at_device()), "latest first")), ("next", next)],
     );
     let because = choice(Because::ALL.iter().map(|because| because.as_str()), "why the device is no recipient");
-    let [id, channel, outcome, reason, sent_at, arrived_at, shown, clicked, cleared] = at_device();
+    let [id, channel, outcome, reason, code, sent_at, arrived_at, shown, clicked, cleared] = at_device();
     let explained = answered(
         "ExplainedPush",
         [
@@ -162,6 +165,7 @@ pub(in super::super) fn pushes_of_device() -> Operation {
             channel,
             outcome,
             reason,
+            code,
             sent_at,
             arrived_at,
             shown,

@@ -8,7 +8,7 @@ mod chosen;
 
 use jiff::Timestamp;
 use pigeonloft_model::{
-    AcceptMinutes, Audience, Outcome, PackageKind, Platform, Push as Request, PushState, ReceiptEvent,
+    AcceptMinutes, Audience, Channel, Outcome, PackageKind, Platform, Push as Request, PushState, ReceiptEvent,
 };
 use pigeonloft_package::{ReadError, Reader as PackageReader};
 use pigeonloft_store::{DeviceFacts, Push, Reader, Reported, Started, Within};
@@ -152,6 +152,13 @@ impl Case {
 
     /// What became of the push at a recipient.
     fn became(&self, reported: &Reported) -> String {
+        // Before our own channel a vendor's was asked, and did not take it.
+        let refused = reported.code.as_ref().filter(|_| reported.channel == Channel::Xg);
+        let refused = refused.map(|code| format!(" (not taken by {code})")).unwrap_or_default();
+        self.became_there(reported) + &refused
+    }
+
+    fn became_there(&self, reported: &Reported) -> String {
         let push = &self.started.push;
         let until = time(push.expire_at * 1000);
         match reported.outcome {
@@ -189,6 +196,17 @@ impl Case {
             }
             Outcome::NoChannel => "the push may use no channel that leads to the device (channel_rules)".into(),
             Outcome::Gone => "the device was deleted while the message waited".into(),
+            Outcome::Accepted => {
+                let at = at(reported.sent_at);
+                format!("{} took it{at}, and does not say whether it arrived", reported.channel)
+            }
+            Outcome::Unknown => {
+                let code = reported.code.as_deref().unwrap_or_default();
+                format!(
+                    "the connection to {} broke off while it was sent ({code}): it may have arrived or not",
+                    reported.channel
+                )
+            }
             Outcome::Stopped => {
                 format!(
                     "it waited for the device when the push was stopped, revoked or replaced{}",

@@ -8,13 +8,14 @@ use pigeonloft_model::ReceiptEvent;
 use super::lines::{Error, Line};
 
 /// The columns, of both formats.
-pub(super) const COLUMNS: [&str; 11] = [
+pub(super) const COLUMNS: [&str; 12] = [
     "token",
     "account_type",
     "account",
     "channel",
     "outcome",
     "reason",
+    "code",
     "sent_at",
     "arrived_at",
     "shown",
@@ -54,6 +55,7 @@ pub(super) fn page(lines: &[Line], text: Text) -> Result<Vec<u8>, Error> {
                 line.channel.unwrap_or_default(),
                 line.outcome,
                 line.reason,
+                line.code.as_deref().unwrap_or_default(),
                 &*time(line.sent_at),
                 &*time(line.arrived_at),
                 receipt(ReceiptEvent::Shown),
@@ -100,6 +102,7 @@ mod tests {
             channel: Some("xg"),
             outcome: "arrived",
             reason: "",
+            code: None,
             sent_at: Some(1_795_222_087_004),
             arrived_at: None,
             receipts: 0b101,
@@ -112,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_a_spreadsheet_would_run_is_made_a_text_unless_it_is_asked_for_as_it_is() {
-        let rest = ",xg,arrived,,2026-11-21T00:48:07.004Z,,1,0,1\r\n";
+        let rest = ",xg,arrived,,,2026-11-21T00:48:07.004Z,,1,0,1\r\n";
         assert_eq!(text("ann", Text::Safe), format!(",5,ann{rest}"));
         for account in ["+8613800000000", "@ann", "-1", "=1+1"] {
             assert_eq!(text(account, Text::Safe), format!(",5,'{account}{rest}"));

@@ -1,8 +1,8 @@
 //! Lines of a report: first the devices of the push, a page of them at a time, then the rows that name no device.
 
-use pigeonloft_model::{Channel, DeviceId, Outcome, Push as Request, PushId};
+use pigeonloft_model::{DeviceId, Outcome, Push as Request, PushId};
 use pigeonloft_package::ReadError;
-use pigeonloft_store::{Push, ReportLine, Store};
+use pigeonloft_store::{Push, ReportLine, Reported, Store};
 use tokio::task::spawn_blocking;
 
 use crate::dispatch::rows::{By, Naming, Rows};
@@ -49,6 +49,7 @@ pub(super) struct Line {
     pub(super) channel: Option<&'static str>,
     pub(super) outcome: &'static str,
     pub(super) reason: &'static str,
+    pub(super) code: Option<String>,
     pub(super) sent_at: Option<i64>,
     pub(super) arrived_at: Option<i64>,
     /// A bit for each [`ReceiptEvent`](pigeonloft_model::ReceiptEvent).
@@ -62,9 +63,10 @@ impl Line {
             token: line.token.map(|token| token.to_string()),
             account_type: line.account.is_some().then_some(account_type),
             account: line.account,
-            channel: channel(of.outcome),
+            channel: channel(&of),
             outcome: of.outcome.as_str(),
             reason: reason(of.outcome),
+            code: of.code,
             sent_at: of.sent_at,
             arrived_at: of.arrived_at,
             receipts: of.receipts,
@@ -90,6 +92,7 @@ impl Line {
             channel: None,
             outcome: NO_DEVICE,
             reason,
+            code: None,
             sent_at: None,
             arrived_at: None,
             receipts: 0,
@@ -97,9 +100,9 @@ impl Line {
     }
 }
 
-/// The channel that a message with this outcome took or waits for.
-pub(in crate::api::v1) fn channel(outcome: Outcome) -> Option<&'static str> {
-    (outcome != Outcome::NoChannel).then_some(Channel::Xg.as_str())
+/// The channel that a message took or waits on.
+pub(in crate::api::v1) fn channel(of: &Reported) -> Option<&'static str> {
+    (of.outcome != Outcome::NoChannel).then_some(of.channel.as_str())
 }
 
 /// What an outcome means, in words; empty where there is nothing to explain.
@@ -112,6 +115,8 @@ pub(in crate::api::v1) const fn reason(outcome: Outcome) -> &'static str {
         Outcome::NotKept => "the device was offline, and the push was for devices online only",
         Outcome::NoChannel => "the push may use no channel that leads to the device",
         Outcome::Gone => "the device was deleted while the message waited",
+        Outcome::Accepted => "the vendor took it, and does not say whether it arrived",
+        Outcome::Unknown => "the connection to the vendor broke off: it may have taken the message or not",
         Outcome::Stopped => "the push was stopped, revoked or replaced while the message waited",
     }
 }

@@ -22,6 +22,7 @@ const SCHEMA: &str = "message recipients {
     optional binary channel (UTF8);
     required binary outcome (UTF8);
     optional binary reason (UTF8);
+    optional binary code (UTF8);
     optional int64 sent_at (TIMESTAMP(MILLIS,true));
     optional int64 arrived_at (TIMESTAMP(MILLIS,true));
     required boolean shown;
@@ -95,10 +96,11 @@ fn write_column(mut column: SerializedColumnWriter<'_>, place: usize, lines: &[L
         5 => optional::<ByteArrayType>(&mut column, lines, |line| {
             Some(line.reason).filter(|reason| !reason.is_empty()).map(text)
         }),
-        6 => optional::<Int64Type>(&mut column, lines, |line| line.sent_at),
-        7 => optional::<Int64Type>(&mut column, lines, |line| line.arrived_at),
-        8 => required::<BoolType>(&mut column, lines, receipt(ReceiptEvent::Shown)),
-        9 => required::<BoolType>(&mut column, lines, receipt(ReceiptEvent::Clicked)),
+        6 => optional::<ByteArrayType>(&mut column, lines, |line| line.code.as_deref().map(text)),
+        7 => optional::<Int64Type>(&mut column, lines, |line| line.sent_at),
+        8 => optional::<Int64Type>(&mut column, lines, |line| line.arrived_at),
+        9 => required::<BoolType>(&mut column, lines, receipt(ReceiptEvent::Shown)),
+        10 => required::<BoolType>(&mut column, lines, receipt(ReceiptEvent::Clicked)),
         _ => required::<BoolType>(&mut column, lines, receipt(ReceiptEvent::Cleared)),
     }?;
     Ok(column.close()?)

@@ -17,7 +17,14 @@ use crate::loft::Loft;
 /// `POST /v3/statistics/get_push_task_stat_channel`: the sums of one push.
 pub(super) async fn push_task_stat_channel(loft: Arc<Loft>, app: Arc<App>, body: Bytes) -> Result<Answer, Fault> {
     let mut channels = Channels::default();
-    channels.add(Channel::Xg, of_push(&stored(&loft, app.access_id, one_push(&body)?).await?.counts));
+    let push = stored(&loft, app.access_id, one_push(&body)?).await?;
+    let by_vendors = loft.store.channel_sums(push.push_id).await.map_err(|error| internal(&error))?;
+    let mut own = of_push(&push.counts);
+    for (channel, sums) in by_vendors {
+        own = minus(own, sums);
+        channels.add(channel, sums);
+    }
+    channels.add(Channel::Xg, own);
     Ok(Answer::with(json!({ "pushStatDataAll": channels.shown() })))
 }
 
@@ -84,6 +91,18 @@ fn plus(one: Sums, other: Sums) -> Sums {
         shown: one.shown + other.shown,
         clicked: one.clicked + other.clicked,
         cleared: one.cleared + other.cleared,
+    }
+}
+
+/// What is left of the first without the second, which is a part of it, read a moment later.
+fn minus(all: Sums, part: Sums) -> Sums {
+    Sums {
+        targets: all.targets.saturating_sub(part.targets),
+        sent: all.sent.saturating_sub(part.sent),
+        arrived: all.arrived.saturating_sub(part.arrived),
+        shown: all.shown.saturating_sub(part.shown),
+        clicked: all.clicked.saturating_sub(part.clicked),
+        cleared: all.cleared.saturating_sub(part.cleared),
     }
 }
 

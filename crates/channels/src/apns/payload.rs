@@ -1,0 +1,289 @@
+//! Payload: the bytes and the headers of a push on APNs. Built once for each push; only token, topic and `apns-id` differ
+//! from device to device.
+//!
+//! ```json
+//! {"aps":{"alert":{"title":"…","body":"…"},"sound":"default","badge":1,"thread-id":"…","mutable-content":1},
+//!  "push_id":"7","custom_content":"…","xg_media_resources":"https://…"}
+//! ```
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use pigeonloft_model::attribute::Values;
+use pigeonloft_model::{DeviceId, Expire, MessageType, Push, PushId, Verdict};
+use serde_json::{Map, Value, json};
+
+use super::credentials::is_topic;
+use crate::vendor::{Outgoing, Target};
+
+/// The most bytes that Apple takes.
+const BYTES_MAX: usize = 4_096;
+
+const TOPIC: HeaderName = HeaderName::from_static("apns-topic");
+const ID: HeaderName = HeaderName::from_static("apns-id");
+const PUSH_TYPE: HeaderName = HeaderName::from_static("apns-push-type");
+const PRIORITY: HeaderName = HeaderName::from_static("apns-priority");
+const EXPIRATION: HeaderName = HeaderName::from_static("apns-expiration");
+const COLLAPSE_ID: HeaderName = HeaderName::from_static("apns-collapse-id");
+
+/// What all messages of a push share.
+#[derive(Debug)]
+pub(super) struct Payload {
+    push_id: PushId,
+    body: Body,
+    headers: HeaderMap,
+}
+
+/// The bytes.
+#[derive(Debug)]
+enum Body {
+    /// The same for every device.
+    Same(Bytes),
+    /// Attributes are filled into the texts of this push, for each device anew.
+    Filled(Box<Push>),
+}
+
+impl Payload {
+    /// Of a push; `topic`: that of devices that name none.
+    ///
+    /// # Errors
+    /// It is longer than Apple takes.
+    pub(super) fn new(outgoing: &Outgoing<'_>, topic: &str) -> Result<Self, Verdict> {
+        let push = outgoing.push;
+        let body = match push.message.is_filled() {
+            true => Body::Filled(Box::new(push.clone())),
+            false => Body::Same(checked(outgoing.push_id, push)?),
+        };
+        let is_silent = push.message_type == MessageType::Message;
+        let expiration = match push.expire {
+            // Not stored: only who is online now gets it.
+            Expire::OnlineOnly => 0,
+            Expire::Seconds(_) => outgoing.expire_at,
+        };
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(PUSH_TYPE, HeaderValue::from_static(if is_silent { "background" } else { "alert" }));
+        headers.insert(PRIORITY, HeaderValue::from_static(if is_silent { "5" } else { "10" }));
+        headers.insert(EXPIRATION, HeaderValue::from(expiration));
+        // A push that takes the place of others has the same as they: that of the first of them.
+        let collapse = push.collapse_id.unwrap_or(outgoing.push_id);
+        headers.insert(COLLAPSE_ID, HeaderValue::from(collapse.0));
+        let topic = HeaderValue::from_str(topic).map_err(|_| Verdict::Configuration("BadTopic".into()))?;
+        headers.insert(TOPIC, topic);
+        Ok(Self { push_id: outgoing.push_id, body, headers })
+    }
+
+    /// The bytes for one device.
+    ///
+    /// # Errors
+    /// They are more than Apple takes.
+    pub(super) fn body(&self, target: &Target, values: &Values) -> Result<Bytes, Verdict> {
+        match &self.body {
+            Body::Same(bytes) => Ok(bytes.clone()),
+            Body::Filled(push) => {
+                let message = push.message.filled(|name| values.get(target.device, name));
+                checked(self.push_id, &Push { message, ..(**push).clone() })
+            }
+        }
+    }
+
+    /// The headers for one device; `None`: its own topic cannot be one.
+    pub(super) fn headers(&self, target: &Target) -> Option<HeaderMap> {
+        let mut headers = self.headers.clone();
+        headers.insert(ID, apns_id(self.push_id, target.device));
+        if let Some(topic) = &target.detail {
+            let topic = HeaderValue::from_str(topic).ok().filter(|_| is_topic(topic))?;
+            headers.insert(TOPIC, topic);
+        }
+        Some(headers)
+    }
+}
+
+/// A UUID (version 8) of push and device: a repeat has the same, so that Apple's records tell it from another message.
+fn apns_id(push_id: PushId, device: DeviceId) -> HeaderValue {
+    let (push, device) = (push_id.0.cast_unsigned(), device.0.cast_unsigned());
+    let mut text = String::with_capacity(36);
+    // It holds what is written.
+    let _ = write!(
+        text,
+        "{:08x}-{:04x}-8{:03x}-{:04x}-{:012x}",
+        (push >> 16) & 0xffff_ffff,
+        push & 0xffff,
+        (push >> 48) & 0xfff,
+        0x8000 | ((device >> 48) & 0x3fff),
+        device & 0xffff_ffff_ffff,
+    );
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+}
+
+fn checked(push_id: PushId, push: &Push) -> Result<Bytes, Verdict> {
+    let body = body(push_id, push).to_string();
+    if body.len() > BYTES_MAX { Err(Verdict::Refused("PayloadTooLarge".into())) } else { Ok(body.into()) }
+}
+
+fn body(push_id: PushId, push: &Push) -> Value {
+    let message = &push.message;
+    let mut root = Map::new();
+    root.insert("aps".into(), Value::Object(aps(push)));
+    root.insert("push_id".into(), json!(push_id.to_string()));
+    if let Some(content) = message.custom_content() {
+        root.insert("custom_content".into(), json!(content));
+    }
+    // Apple has no "one more": the app's service extension counts.
+    if let Some(badge) = given(push, "badge_type").and_then(Value::as_i64).filter(|badge| *badge == -2) {
+        root.insert("badge_type".into(), json!(badge));
+    }
+    // Those that are Apple's are in `aps` under its own names; the others are the app's to read.
+    let own = |name: &str| !matches!(name, "thread_id" | "thread_sumtext");
+    root.extend(message.rest.iter().filter(|(name, _)| own(name)).map(|(name, value)| (name.clone(), value.clone())));
+    if let Some(ios) = &message.ios {
+        let others = ios.iter().filter(|(name, _)| !matches!(name.as_str(), "aps" | "custom_content"));
+        for (name, value) in others {
+            root.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+    Value::Object(root)
+}
+
+/// A member of `ios.aps`.
+fn given<'a>(push: &'a Push, member: &str) -> Option<&'a Value> {
+    push.message.ios.as_ref()?.get("aps")?.get(member)
+}
+
+fn aps(push: &Push) -> Map<String, Value> {
+    let message = &push.message;
+    let mut aps = match message.ios.as_ref().and_then(|ios| ios.get("aps")) {
+        Some(Value::Object(aps)) => aps.clone(),
+        _ => Map::new(),
+    };
+    let badge = aps.remove("badge_type").and_then(|badge| badge.as_i64());
+    if push.message_type == MessageType::Message {
+        aps.insert("content-available".into(), json!(1));
+        return aps;
+    }
+    let mut alert = match aps.remove("alert") {
+        Some(Value::Object(alert)) => alert,
+        _ => Map::new(),
+    };
+    for (name, text) in [("title", &message.title), ("body", &message.content)] {
+        if !text.is_empty() {
+            alert.insert(name.into(), json!(text));
+        }
+    }
+    if let Some(text) = message.rest.get("thread_sumtext") {
+        alert.insert("summary-arg".into(), text.clone());
+    }
+    let mut ordered = Map::new();
+    ordered.insert("alert".into(), Value::Object(alert));
+    ordered.extend(aps);
+    // -1 leaves it as it is, -2 is not Apple's.
+    if let Some(badge) = badge.filter(|badge| *badge >= 0) {
+        ordered.insert("badge".into(), json!(badge));
+    }
+    if let Some(thread) = message.rest.get("thread_id") {
+        ordered.insert("thread-id".into(), thread.clone());
+    }
+    ordered.entry("mutable-content").or_insert(json!(1));
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use pigeonloft_model::{Platform, Zone};
+
+    use super::*;
+
+    fn push(body: &Value) -> Push {
+        let mut given = json!({ "audience_type": "account", "account_list": ["ann"], "message_type": "notify",
+            "message": { "title": "t", "content": "c" } });
+        for (name, value) in body.as_object().unwrap() {
+            given[name] = value.clone();
+        }
+        Push::parse(given.to_string().as_bytes(), Platform::Ios, 1_700_000_000, Zone::CHINA).unwrap()
+    }
+
+    fn made(body: &Value) -> Result<Payload, Verdict> {
+        Payload::new(&Outgoing { push_id: PushId(7), push: &push(body), expire_at: 1_700_086_400 }, "com.example")
+    }
+
+    fn bytes(payload: &Payload) -> Bytes {
+        let target = Target { device: DeviceId(1), token: "ab".into(), detail: None };
+        payload.body(&target, &Values::new(vec!["name".into()], vec![(DeviceId(1), 0, "Ann".into())])).unwrap()
+    }
+
+    #[test]
+    fn texts_are_filled_for_each_device() {
+        let message = json!({ "title": "Dear {{name|friend}}", "content": "{{other|c}}",
+            "ios": { "aps": { "alert": { "subtitle": "{{name}}" } } } });
+        let body: Value = serde_json::from_slice(&bytes(&made(&json!({ "message": message })).unwrap())).unwrap();
+        assert_eq!(body["aps"]["alert"], json!({ "subtitle": "Ann", "title": "Dear Ann", "body": "c" }));
+    }
+
+    #[test]
+    fn every_member_of_the_contract_has_its_place() {
+        let message = json!({ "title": "t", "content": "c", "thread_id": "talk", "thread_sumtext": "Ann",
+            "xg_media_resources": "https://example.com/a.png",
+            "ios": { "custom_content": "{\"a\":1}", "aps": { "alert": { "subtitle": "s", "title": "other" },
+                "badge_type": 3, "category": "reply", "sound": "bell.caf", "interruption-level": "time-sensitive" } } });
+        let body: Value = serde_json::from_slice(&bytes(&made(&json!({ "message": message })).unwrap())).unwrap();
+        assert_eq!(
+            body,
+            json!({ "aps": { "alert": { "subtitle": "s", "title": "t", "body": "c", "summary-arg": "Ann" },
+                    "category": "reply", "sound": "bell.caf", "interruption-level": "time-sensitive", "badge": 3,
+                    "thread-id": "talk", "mutable-content": 1 },
+                "push_id": "7", "custom_content": "{\"a\":1}", "xg_media_resources": "https://example.com/a.png" })
+        );
+    }
+
+    #[test]
+    fn a_badge_is_set_or_left_alone() {
+        let badge = |kind: i64| {
+            let message = json!({ "title": "t", "ios": { "aps": { "badge_type": kind } } });
+            let body: Value = serde_json::from_slice(&bytes(&made(&json!({ "message": message })).unwrap())).unwrap();
+            (body["aps"]["badge"].as_i64(), body["badge_type"].as_i64())
+        };
+        assert_eq!([0, 9, -1, -2].map(badge), [(Some(0), None), (Some(9), None), (None, None), (None, Some(-2))]);
+    }
+
+    #[test]
+    fn a_silent_push_shows_nothing() {
+        let silent = made(&json!({ "message_type": "message", "message": { "title": "t", "content": "c" } })).unwrap();
+        let body: Value = serde_json::from_slice(&bytes(&silent)).unwrap();
+        assert_eq!(body["aps"], json!({ "content-available": 1 }));
+        let of = |name: &str| silent.headers[name].to_str().unwrap().to_owned();
+        assert_eq!([of("apns-push-type"), of("apns-priority")], ["background", "5"]);
+    }
+
+    #[test]
+    fn the_headers_tell_the_message_apart_from_all_others_but_its_repeats() {
+        let payload = made(&json!({})).unwrap();
+        let headers = |device, detail: Option<&str>| {
+            let detail = detail.map(str::to_owned);
+            payload.headers(&Target { device: DeviceId(device), token: "ab".into(), detail }).unwrap()
+        };
+        let (one, again, other) = (headers(1, None), headers(1, None), headers(2, Some("com.example.watch")));
+        assert_eq!(one, again);
+        assert_ne!(one["apns-id"], other["apns-id"]);
+        assert_eq!(one["apns-id"].to_str().unwrap().len(), 36);
+        assert_eq!([&one["apns-topic"], &other["apns-topic"]], ["com.example", "com.example.watch"]);
+        assert_eq!(one["apns-collapse-id"], "7");
+        assert_eq!(one["apns-expiration"], "1700086400");
+        let now = Payload::new(
+            &Outgoing { push_id: PushId(7), push: &push(&json!({ "expire_time": 0 })), expire_at: 1 },
+            "com.example",
+        );
+        assert_eq!(now.unwrap().headers["apns-expiration"], "0");
+    }
+
+    #[test]
+    fn a_payload_has_at_most_4096_bytes() {
+        let of = |content: usize| {
+            let message =
+                json!({ "title": "t", "content": "c".repeat(2_000), "ios": { "custom_content": "x".repeat(content) } });
+            made(&json!({ "message": message })).map(|payload| bytes(&payload).len())
+        };
+        let rest = 4_096 - of(1).unwrap();
+        assert_eq!(of(1 + rest), Ok(4_096));
+        assert_eq!(of(2 + rest), Err(Verdict::Refused("PayloadTooLarge".into())));
+    }
+}

@@ -1,0 +1,100 @@
+//! Sim: the other side of APNs, for tests and for developers without an account.
+//!
+//! It checks what it gets as Apple does (path, headers, the token's signature and age, the length of the payload), keeps what
+//! it took, and misbehaves on command.
+
+mod check;
+mod habits;
+mod serve;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustls::ServerConfig;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+pub use check::Team;
+pub use habits::{Habits, Reply};
+
+/// A message that was taken.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taken {
+    /// How often, by different requests.
+    pub times: u64,
+    /// The headers of the last of them.
+    pub headers: HashMap<String, String>,
+    /// Its payload.
+    pub payload: Value,
+}
+
+/// What the sim is and knows.
+#[derive(Debug)]
+pub struct Sim {
+    team: Option<Team>,
+    habits: Mutex<Habits>,
+    /// By the token of the device. Only kept where [`Habits::keeps`] says so.
+    taken: Mutex<HashMap<String, Taken>>,
+    requests: AtomicU64,
+    accepted: AtomicU64,
+    connections: AtomicU64,
+}
+
+impl Sim {
+    /// One that takes the tokens of this team, or of any.
+    #[must_use]
+    pub fn new(team: Option<Team>) -> Arc<Self> {
+        Arc::new(Self {
+            team,
+            habits: Mutex::default(),
+            taken: Mutex::default(),
+            requests: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+        })
+    }
+
+    /// Serves whoever connects, over TLS where it is given a certificate, until it is dropped.
+    ///
+    /// # Errors
+    /// The listener's.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> io::Result<()> {
+        serve::serve(self, listener, tls).await
+    }
+
+    /// How it behaves, to be changed.
+    pub fn habits(&self) -> MutexGuard<'_, Habits> {
+        lock(&self.habits)
+    }
+
+    /// What it took for the device of this token.
+    #[must_use]
+    pub fn taken(&self, token: &str) -> Option<Taken> {
+        lock(&self.taken).get(token).cloned()
+    }
+
+    /// The devices' tokens for which it took anything, and how often.
+    #[must_use]
+    pub fn all_taken(&self) -> HashMap<String, u64> {
+        lock(&self.taken).iter().map(|(token, taken)| (token.clone(), taken.times)).collect()
+    }
+
+    /// How many requests came, how many of them were answered 200, and how many connections were opened.
+    #[must_use]
+    pub fn counts(&self) -> [u64; 3] {
+        [&self.requests, &self.accepted, &self.connections].map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+/// The address of a listener as a URL, for the settings of an app.
+#[must_use]
+pub fn url(address: SocketAddr, tls: bool) -> String {
+    if tls { format!("https://localhost:{}", address.port()) } else { format!("http://{address}") }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,119 @@
+//! Check: whether a request is one that Apple would take.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use http::request::Parts;
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::Value;
+
+use super::Reply;
+use crate::apns::BadCredentials;
+
+/// The oldest token that Apple takes, in seconds.
+const OLDEST_S: u64 = 3_600;
+
+/// A team, as Apple knows it: by the public half of its key.
+#[derive(Debug, Clone)]
+pub struct Team {
+    public: Vec<u8>,
+    key_id: String,
+    team_id: String,
+}
+
+impl Team {
+    /// With this key, PEM, and these ids.
+    ///
+    /// # Errors
+    /// It is no key.
+    pub fn new(key: &str, key_id: &str, team_id: &str) -> Result<Self, BadCredentials> {
+        let der = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).map_err(|_| BadCredentials::Key)?;
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der(), &SystemRandom::new())
+                .map_err(|_| BadCredentials::Key)?;
+        let public = pair.public_key().as_ref().to_vec();
+        Ok(Self { public, key_id: key_id.to_owned(), team_id: team_id.to_owned() })
+    }
+
+    /// Whether a token is this team's and of now; the reason Apple gives, if not.
+    pub(super) fn check(&self, authorization: &str) -> Result<(), &'static str> {
+        let invalid = "InvalidProviderToken";
+        let token = authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let (signed, signature) = token.and_then(|(_, token)| token.rsplit_once('.')).ok_or(invalid)?;
+        let (header, claims) = signed.split_once('.').ok_or(invalid)?;
+        let [signature, header, claims] =
+            [signature, header, claims].map(|part| BASE64URL.decode(part).unwrap_or_default());
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.public)
+            .verify(signed.as_bytes(), &signature)
+            .map_err(|_| invalid)?;
+        let [header, claims] = [header, claims].map(|json| serde_json::from_slice::<Value>(&json).unwrap_or_default());
+        if header["alg"] != "ES256" || header["kid"] != *self.key_id || claims["iss"] != *self.team_id {
+            return Err(invalid);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        match claims["iat"].as_u64() {
+            Some(issued) if now.saturating_sub(issued) > OLDEST_S => Err("ExpiredProviderToken"),
+            Some(issued) if issued <= now + 60 => Ok(()),
+            _ => Err(invalid),
+        }
+    }
+}
+
+/// The device's token of a request whose head is in order.
+pub(super) fn head(parts: &Parts) -> Result<&str, Reply> {
+    if parts.method != "POST" {
+        return Err(Reply::new(405, "MethodNotAllowed"));
+    }
+    let token = parts.uri.path().strip_prefix("/3/device/").ok_or_else(|| Reply::new(404, "BadPath"))?;
+    if token.len() < 64 || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Reply::new(400, "BadDeviceToken"));
+    }
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    if header("apns-topic").is_none_or(str::is_empty) {
+        return Err(Reply::new(400, "MissingTopic"));
+    }
+    let is_priority_right = match header("apns-push-type") {
+        Some("alert") => matches!(header("apns-priority"), Some("10" | "5" | "1")),
+        Some("background") => header("apns-priority") == Some("5"),
+        _ => return Err(Reply::new(400, "InvalidPushType")),
+    };
+    if !is_priority_right {
+        return Err(Reply::new(400, "BadPriority"));
+    }
+    if header("apns-expiration").is_none_or(|text| text.parse::<u32>().is_err()) {
+        return Err(Reply::new(400, "BadExpirationDate"));
+    }
+    if header("apns-collapse-id").is_some_and(|id| !(1..=64).contains(&id.len())) {
+        return Err(Reply::new(400, "BadCollapseId"));
+    }
+    if !header("apns-id").is_some_and(is_uuid) {
+        return Err(Reply::new(400, "BadMessageId"));
+    }
+    Ok(token)
+}
+
+fn is_uuid(text: &str) -> bool {
+    let dash = |place: usize| matches!(place, 8 | 13 | 18 | 23);
+    text.len() == 36
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(place, byte)| if dash(place) { byte == b'-' } else { byte.is_ascii_hexdigit() })
+}
+
+/// The payload of a request, which is an object with an `aps` of at most 4,096 bytes.
+pub(super) fn payload(body: &[u8]) -> Result<Value, Reply> {
+    if body.len() > 4_096 {
+        return Err(Reply::new(413, "PayloadTooLarge"));
+    }
+    serde_json::from_slice::<Value>(body)
+        .ok()
+        .filter(|payload| payload["aps"].is_object())
+        .ok_or_else(|| Reply::new(400, if body.is_empty() { "PayloadEmpty" } else { "BadPayload" }))
+}

@@ -1,0 +1,184 @@
+//! Serve: the sim's connections.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{HeaderValue, Request, Response};
+use rustls::ServerConfig;
+use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::{Habits, Reply, Sim, Taken, check, lock};
+
+pub(super) async fn serve(sim: Arc<Sim>, listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> io::Result<()> {
+    let tls = tls.map(TlsAcceptor::from);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        sim.connections.fetch_add(1, Ordering::Relaxed);
+        let (sim, tls) = (sim.clone(), tls.clone());
+        tokio::spawn(async move {
+            let served = match tls {
+                None => connection(&sim, stream).await,
+                Some(tls) => match tls.accept(stream).await {
+                    Ok(stream) => connection(&sim, stream).await,
+                    Err(_) => return,
+                },
+            };
+            if let Err(error) = served {
+                tracing::debug!(%error, "a connection of the sim ended");
+            }
+        });
+    }
+}
+
+async fn connection(sim: &Sim, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), h2::Error> {
+    let streams = sim.habits().streams;
+    let mut connection = h2::server::Builder::new()
+        .max_concurrent_streams(streams)
+        .initial_connection_window_size(1 << 24)
+        .handshake::<_, Bytes>(stream)
+        .await?;
+    let mut open = FuturesUnordered::new();
+    // What this connection remembers of a token it found in order, so that it is verified once.
+    let mut verified = None;
+    let mut requests = 0;
+    loop {
+        tokio::select! {
+            accepted = connection.accept() => {
+                let Some(accepted) = accepted else { return Ok(()) };
+                let (request, mut respond) = accepted?;
+                requests += 1;
+                sim.requests.fetch_add(1, Ordering::Relaxed);
+                let manner = manner(&sim.habits(), requests, open.len());
+                let (latency, is_silent) = match manner {
+                    Manner::Cuts => return Ok(()),
+                    Manner::GoesAway => {
+                        drop(respond);
+                        connection.abrupt_shutdown(Reason::NO_ERROR);
+                        return std::future::poll_fn(|context| connection.poll_closed(context)).await;
+                    }
+                    Manner::Refuses => {
+                        respond.send_reset(Reason::REFUSED_STREAM);
+                        continue;
+                    }
+                    Manner::Answers { latency, is_silent } => (latency, is_silent),
+                };
+                let authorized = authorized(sim, &request, &mut verified);
+                open.push(async move {
+                    let answer = answer(sim, request, authorized).await;
+                    if !latency.is_zero() {
+                        tokio::time::sleep(latency).await;
+                    }
+                    if is_silent {
+                        std::future::pending::<()>().await;
+                    }
+                    respond_with(sim, respond, answer);
+                });
+            }
+            Some(()) = open.next(), if !open.is_empty() => {}
+        }
+    }
+}
+
+/// What is done with a request.
+enum Manner {
+    Answers { latency: Duration, is_silent: bool },
+    Refuses,
+    GoesAway,
+    Cuts,
+}
+
+/// With the last of so many requests of a connection, beside so many open ones.
+fn manner(habits: &Habits, requests: u64, open: usize) -> Manner {
+    if habits.cut_after.is_some_and(|last| requests > last) {
+        Manner::Cuts
+    } else if habits.goes_away_after.is_some_and(|last| requests > last) {
+        Manner::GoesAway
+    } else if habits.really.is_some_and(|really| open >= really) {
+        Manner::Refuses
+    } else {
+        Manner::Answers { latency: habits.latency, is_silent: habits.is_silent }
+    }
+}
+
+fn authorized(sim: &Sim, request: &Request<RecvStream>, verified: &mut Option<HeaderValue>) -> Result<(), Reply> {
+    let Some(team) = &sim.team else { return Ok(()) };
+    let Some(authorization) = request.headers().get("authorization") else {
+        return Err(Reply::new(403, "MissingProviderToken"));
+    };
+    if verified.as_ref() == Some(authorization) {
+        return Ok(());
+    }
+    team.check(authorization.to_str().unwrap_or_default()).map_err(|reason| Reply::new(403, reason))?;
+    *verified = Some(authorization.clone());
+    Ok(())
+}
+
+/// What the request is answered, once it is here; the message is taken if nothing speaks against it.
+async fn answer(sim: &Sim, request: Request<RecvStream>, authorized: Result<(), Reply>) -> Result<(), Reply> {
+    let (parts, mut stream) = request.into_parts();
+    let mut body = Vec::new();
+    while let Some(Ok(part)) = stream.data().await {
+        let _ = stream.flow_control().release_capacity(part.len());
+        body.extend_from_slice(&part);
+    }
+    authorized?;
+    let token = check::head(&parts)?;
+    let keeps = {
+        let mut habits = sim.habits();
+        if let Some(reply) = habits.by_token.get(token) {
+            return Err(reply.clone());
+        }
+        if let Some(reply) = next(&mut habits) {
+            return Err(reply);
+        }
+        habits.keeps
+    };
+    let payload = check::payload(&body)?;
+    sim.accepted.fetch_add(1, Ordering::Relaxed);
+    if keeps {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let mut taken = lock(&sim.taken);
+        let times = taken.get(token).map_or(0, |taken| taken.times) + 1;
+        taken.insert(token.to_owned(), Taken { times, headers, payload });
+    }
+    Ok(())
+}
+
+fn next(habits: &mut Habits) -> Option<Reply> {
+    let (left, reply) = habits.next.as_mut().filter(|(left, _)| *left > 0)?;
+    *left -= 1;
+    Some(reply.clone())
+}
+
+fn respond_with(sim: &Sim, mut respond: SendResponse<Bytes>, answer: Result<(), Reply>) {
+    let Err(Reply { status, reason, timestamp, retry_after }) = answer else {
+        // The client may be gone.
+        let _ = respond.send_response(Response::new(()), true);
+        return;
+    };
+    let mut head = Response::new(());
+    *head.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(seconds) = retry_after {
+        head.headers_mut().insert("retry-after", HeaderValue::from(seconds));
+    }
+    let mut body = json!({ "reason": reason });
+    if let Some(timestamp) = timestamp {
+        body["timestamp"] = json!(timestamp);
+    }
+    tracing::trace!(requests = sim.requests.load(Ordering::Relaxed), status, "the sim refuses a message");
+    if let Ok(mut stream) = respond.send_response(head, false) {
+        let _ = stream.send_data(Bytes::from(body.to_string()), true);
+    }
+}

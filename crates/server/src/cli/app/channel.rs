@@ -1,0 +1,197 @@
+//! `pigeonloft app channel`: the credentials that an app has with vendors, sealed into the database.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use pigeonloft_channels::apns;
+use pigeonloft_model::{AccessId, Channel};
+
+use super::unknown;
+use crate::cli::credentials;
+use crate::cli::data_dir::{DataDir, wait};
+use crate::cli::failure::{Failure, say};
+use crate::vault::Vault;
+
+/// Bytes of a key or certificate file at most: they have a few thousand.
+const FILE_BYTES: u64 = 1 << 16;
+
+/// Set, list and remove the credentials of an app with vendors; a running server follows within two seconds
+///
+/// A device that is offline, and has registered its token on a vendor's channel, gets messages through the vendor.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum ChannelCommand {
+    Set(Set),
+    List(List),
+    Remove(Remove),
+}
+
+impl ChannelCommand {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Set(set) => set.run(),
+            Self::List(list) => list.run(),
+            Self::Remove(remove) => remove.run(),
+        }
+    }
+}
+
+/// The app, and what its credentials are sealed with.
+#[derive(Debug, Args)]
+struct Of {
+    #[command(flatten)]
+    data: DataDir,
+    /// The app
+    #[arg(long, value_name = "N", value_parser = credentials::access_id)]
+    app: AccessId,
+    /// The key they are sealed with, as the server's credentials.key [default: that of the key file]
+    #[arg(long, value_name = "HEX", env = "PIGEONLOFT_CREDENTIALS__KEY", hide_env_values = true)]
+    credentials_key: Option<String>,
+    /// The file of that key, as the server's credentials.key_file [default: credentials.key in the data folder]
+    #[arg(long, value_name = "FILE", env = "PIGEONLOFT_CREDENTIALS__KEY_FILE")]
+    credentials_key_file: Option<PathBuf>,
+}
+
+impl Of {
+    fn vault(&self) -> Vault {
+        let key = self.credentials_key.as_deref().unwrap_or_default();
+        Vault::new(key, self.credentials_key_file.as_deref().unwrap_or(Path::new("")), self.data.path())
+    }
+}
+
+/// Set the credentials of an app with a vendor, in place of those it had
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+        pigeonloft app channel set --app 1600007893 apns --key AuthKey_ABC123DEFG.p8 --key-id ABC123DEFG \\\n    \
+        --team-id DEF123GHIJ --topic com.example.shop")]
+pub(in crate::cli) struct Set {
+    #[command(flatten)]
+    of: Of,
+    #[command(subcommand)]
+    vendor: VendorCredentials,
+}
+
+#[derive(Debug, Subcommand)]
+enum VendorCredentials {
+    Apns(Apns),
+}
+
+/// Apple: a key of the team, as Apple issues it
+#[derive(Debug, Args)]
+struct Apns {
+    /// The .p8 file
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// The id of the key, 10 characters
+    #[arg(long, value_name = "ID")]
+    key_id: String,
+    /// The id of the team, 10 characters
+    #[arg(long, value_name = "ID")]
+    team_id: String,
+    /// The app's bundle id, for devices that name none of their own
+    #[arg(long, value_name = "BUNDLE-ID")]
+    topic: String,
+    /// Where to send instead of to Apple, such as to `pigeonloft sim apns`
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// The certificate to trust there, PEM
+    #[arg(long, value_name = "FILE", requires = "url")]
+    trust: Option<PathBuf>,
+}
+
+/// List an app's channels with vendors, without secrets
+#[derive(Debug, Args)]
+pub(in crate::cli) struct List {
+    #[command(flatten)]
+    of: Of,
+}
+
+/// Remove the credentials of an app with a vendor: the channel is not used any more
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Remove {
+    #[command(flatten)]
+    of: Of,
+    /// The channel, such as apns
+    #[arg(value_name = "CHANNEL")]
+    channel: Channel,
+}
+
+impl Apns {
+    fn credentials(&self) -> Result<apns::Credentials, Failure> {
+        let credentials = apns::Credentials {
+            key: text_of(&self.key)?,
+            key_id: self.key_id.clone(),
+            team_id: self.team_id.clone(),
+            topic: self.topic.clone(),
+            url: self.url.clone(),
+            trusted: self.trust.as_deref().map(text_of).transpose()?,
+        };
+        credentials.check().map_err(|error| Failure::of("the credentials cannot be used", &error))?;
+        Ok(credentials)
+    }
+}
+
+fn text_of(file: &Path) -> Result<String, Failure> {
+    use std::io::Read;
+    let mut text = String::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(FILE_BYTES).read_to_string(&mut text))
+        .map_err(|error| Failure::of(format_args!("cannot read {}", file.display()), &error))?;
+    Ok(text)
+}
+
+impl Set {
+    fn run(self) -> Result<(), Failure> {
+        let store = self.of.data.open()?;
+        let (channel, text) = match &self.vendor {
+            VendorCredentials::Apns(apns) => (Channel::Apns, serde_json::to_string(&apns.credentials()?)),
+        };
+        let text = text.map_err(|error| Failure::of("cannot write JSON", &error))?;
+        let sealed = self.of.vault().seal(self.of.app, channel, &text);
+        let sealed = sealed.map_err(|error| Failure::of("cannot seal the credentials", &error))?;
+        if !wait(store.set_credentials(self.of.app, channel, Some(sealed)))? {
+            return Err(unknown(self.of.app));
+        }
+        say(format_args!("app {}: channel {channel} is set", self.of.app))
+    }
+}
+
+impl List {
+    fn run(self) -> Result<(), Failure> {
+        let store = self.of.data.open()?;
+        if wait(store.app(self.of.app))?.is_none() {
+            return Err(unknown(self.of.app));
+        }
+        let (vault, app) = (self.of.vault(), self.of.app);
+        for sealed in wait(store.credentials(app))? {
+            let channel = sealed.channel;
+            let opened = vault.open(app, channel, &sealed.sealed).map_err(|error| crate::chain::chain(&error));
+            let shown = opened.and_then(|text| shown(channel, &text));
+            say(format_args!("{channel:<8}{}", shown.unwrap_or_else(|trouble| format!("cannot be used: {trouble}"))))?;
+        }
+        Ok(())
+    }
+}
+
+/// What of credentials is no secret.
+fn shown(channel: Channel, text: &str) -> Result<String, String> {
+    match channel {
+        Channel::Apns => {
+            let of: apns::Credentials = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let url = of.url.map(|url| format!("  url {url}")).unwrap_or_default();
+            Ok(format!("key-id {}  team-id {}  topic {}{url}", of.key_id, of.team_id, of.topic))
+        }
+        other => Err(format!("this program has no channel {other}")),
+    }
+}
+
+impl Remove {
+    fn run(self) -> Result<(), Failure> {
+        let store = self.of.data.open()?;
+        let Of { app, .. } = self.of;
+        if !wait(store.set_credentials(app, self.channel, None))? {
+            return Err(Failure::new(format!("app {app} has no credentials for {}", self.channel))
+                .hint("`pigeonloft app channel list` shows those it has"));
+        }
+        say(format_args!("app {app}: channel {} is removed", self.channel))
+    }
+}

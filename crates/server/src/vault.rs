@@ -1,0 +1,181 @@
+//! Vault: seals the credentials of apps with vendors, so that the database alone, or a copy of it, does not give them away.
+//!
+//! The key is 32 bytes, written as 64 hexadecimal characters: in the environment, or in a file, which is made in the data
+//! folder where nobody names another. Keep it apart from copies of the database, and keep it: nothing opens without it.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use pigeonloft_model::{AccessId, Channel};
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+
+/// Name of the file in the data folder.
+const KEY_FILE: &str = "credentials.key";
+
+/// Bytes of the key.
+const KEY_BYTES: usize = 32;
+
+/// How a sealed text begins: a later way to seal will begin with another.
+const FORMAT: u8 = 1;
+
+/// Why something cannot be sealed or opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no file.
+    #[error("the key of the vendors' credentials, {0}, is missing\nhint: bring it back, or set the credentials again")]
+    Missing(PathBuf),
+    /// The file cannot be read or written.
+    #[error("the key of the vendors' credentials, {path}, cannot be used")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// It is no key.
+    #[error("the key of the vendors' credentials is not {} hexadecimal characters", KEY_BYTES * 2)]
+    NotAKey,
+    /// It is another key, or what was sealed is damaged.
+    #[error(
+        "the credentials were sealed with another key, or are damaged\nhint: set them again, or use the key that they were sealed with"
+    )]
+    NotOurs,
+    /// The system has no random numbers.
+    #[error("the system has no random numbers to give")]
+    Random,
+}
+
+/// Where the key is.
+#[derive(Clone)]
+pub struct Vault {
+    key: Option<String>,
+    file: PathBuf,
+}
+
+/// The key stays out of logs.
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vault").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Vault {
+    /// With this key if it is not empty, else the one in this file, or in that of the data folder if it is empty.
+    #[must_use]
+    pub fn new(key: &str, file: &Path, data_dir: &Path) -> Self {
+        let file = if file.as_os_str().is_empty() { data_dir.join(KEY_FILE) } else { file.to_owned() };
+        Self { key: Some(key.to_owned()).filter(|key| !key.is_empty()), file }
+    }
+
+    /// Seals a text for an app's channel: for another it does not open. Makes a key where there is none.
+    ///
+    /// # Errors
+    /// The key cannot be used.
+    pub fn seal(&self, access_id: AccessId, channel: Channel, text: &str) -> Result<Vec<u8>, Error> {
+        let key = match self.key() {
+            Err(Error::Missing(_)) => self.make_key()?,
+            found => found?,
+        };
+        let mut nonce = [0; NONCE_LEN];
+        getrandom::fill(&mut nonce).map_err(|_| Error::Random)?;
+        let mut sealed = text.as_bytes().to_vec();
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad(access_id, channel), &mut sealed)
+            .map_err(|_| Error::NotAKey)?;
+        Ok([&[FORMAT], nonce.as_slice(), &sealed].concat())
+    }
+
+    /// Opens what was sealed for an app's channel.
+    ///
+    /// # Errors
+    /// The key cannot be used, or is another.
+    pub fn open(&self, access_id: AccessId, channel: Channel, sealed: &[u8]) -> Result<String, Error> {
+        let key = self.key()?;
+        let sealed = sealed.strip_prefix(&[FORMAT]).ok_or(Error::NotOurs)?;
+        let (nonce, text) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(Error::NotOurs)?;
+        let mut text = text.to_vec();
+        let opened = key
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), aad(access_id, channel), &mut text)
+            .map_err(|_| Error::NotOurs)?;
+        String::from_utf8(opened.to_vec()).map_err(|_| Error::NotOurs)
+    }
+
+    fn key(&self) -> Result<LessSafeKey, Error> {
+        if let Some(key) = &self.key {
+            return parse(key);
+        }
+        match std::fs::read_to_string(&self.file) {
+            Ok(text) => parse(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Missing(self.file.clone())),
+            Err(source) => Err(Error::File { path: self.file.clone(), source }),
+        }
+    }
+
+    /// Makes a key, which nobody but the owner may read, and which never takes the place of one that is there.
+    fn make_key(&self) -> Result<LessSafeKey, Error> {
+        let text = crate::password::random_hex::<KEY_BYTES>().map_err(|_| Error::Random)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = options.open(&self.file).and_then(|mut file| {
+            writeln!(file, "{text}")?;
+            file.sync_all()
+        });
+        written.map_err(|source| Error::File { path: self.file.clone(), source })?;
+        parse(&text)
+    }
+}
+
+fn aad(access_id: AccessId, channel: Channel) -> Aad<String> {
+    Aad::from(format!("{access_id} {channel}"))
+}
+
+fn parse(text: &str) -> Result<LessSafeKey, Error> {
+    let text = text.trim();
+    if text.len() != KEY_BYTES * 2 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Error::NotAKey);
+    }
+    let mut key = [0; KEY_BYTES];
+    for (place, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).map_err(|_| Error::NotAKey)?;
+    }
+    UnboundKey::new(&CHACHA20_POLY1305, &key).map(LessSafeKey::new).map_err(|_| Error::NotAKey)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APP: AccessId = AccessId(1_500_000_001);
+
+    #[test]
+    fn what_is_sealed_opens_for_the_same_app_and_channel_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::new("", Path::new(""), dir.path());
+        let sealed = vault.seal(APP, Channel::Apns, "secret").unwrap();
+        assert!(!sealed.windows(6).any(|part| part == b"secret"));
+        assert_eq!(vault.open(APP, Channel::Apns, &sealed).unwrap(), "secret");
+        assert_ne!(vault.seal(APP, Channel::Apns, "secret").unwrap(), sealed);
+        assert!(matches!(vault.open(AccessId(2), Channel::Apns, &sealed), Err(Error::NotOurs)));
+        assert!(matches!(vault.open(APP, Channel::Fcm, &sealed), Err(Error::NotOurs)));
+        let other = Vault::new(&"ab".repeat(32), Path::new(""), dir.path());
+        assert!(matches!(other.open(APP, Channel::Apns, &sealed), Err(Error::NotOurs)));
+        assert!(matches!(Vault::new("ab", Path::new(""), dir.path()).key(), Err(Error::NotAKey)));
+    }
+
+    #[test]
+    fn a_key_that_is_lost_is_not_replaced_when_something_is_to_be_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Vault::new("", &dir.path().join("k"), dir.path());
+        let sealed = vault.seal(APP, Channel::Apns, "secret").unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = dir.path().join("k").metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        std::fs::remove_file(dir.path().join("k")).unwrap();
+        assert!(matches!(vault.open(APP, Channel::Apns, &sealed), Err(Error::Missing(_))));
+    }
+}

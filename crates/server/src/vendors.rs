@@ -1,0 +1,96 @@
+//! Vendors: the channels that apps have with vendors, made of their credentials and kept as long as these stay the same.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use pigeonloft_channels::apns::{Apns, Credentials, Signers};
+use pigeonloft_channels::vendor::Vendor;
+use pigeonloft_model::{AccessId, Channel, Code};
+use pigeonloft_store::{SealedCredentials, Store};
+
+use crate::chain::chain;
+use crate::lock::lock;
+use crate::vault::Vault;
+
+/// How long credentials are used before the database is asked again: so soon a change by the command line is seen.
+const REMEMBERED: Duration = Duration::from_secs(2);
+
+/// Why an app's channel cannot be used: the word that its recipients are recorded with.
+const UNUSABLE: &str = "credentials unusable";
+
+/// The channels of one app.
+pub(crate) type AppVendors = Vec<(Channel, Result<Arc<dyn Vendor>, Code>)>;
+
+/// The channels of all apps that sent something lately.
+#[derive(Debug)]
+pub struct Vendors {
+    vault: Vault,
+    signers: Signers,
+    apps: Mutex<HashMap<AccessId, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    asked: Instant,
+    credentials: Vec<SealedCredentials>,
+    vendors: Arc<AppVendors>,
+}
+
+impl Vendors {
+    /// With none yet.
+    #[must_use]
+    pub fn new(vault: Vault) -> Self {
+        Self { vault, signers: Signers::default(), apps: Mutex::default() }
+    }
+
+    /// The channels of an app, in the order in which a device that has tokens on several is reached.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn of(
+        &self,
+        store: &Store,
+        access_id: AccessId,
+    ) -> Result<Arc<AppVendors>, pigeonloft_store::Error> {
+        if let Some(known) = lock(&self.apps).get(&access_id)
+            && known.asked.elapsed() < REMEMBERED
+        {
+            return Ok(known.vendors.clone());
+        }
+        let credentials = store.credentials(access_id).await?;
+        let mut apps = lock(&self.apps);
+        if let Some(known) = apps.get_mut(&access_id)
+            && known.credentials == credentials
+        {
+            known.asked = Instant::now();
+            return Ok(known.vendors.clone());
+        }
+        let made = credentials.iter().map(|sealed| (sealed.channel, self.make(access_id, sealed)));
+        let mut vendors: AppVendors = made.collect();
+        vendors.sort_by_key(|(channel, _)| *channel);
+        let vendors = Arc::new(vendors);
+        apps.insert(access_id, Known { asked: Instant::now(), credentials, vendors: vendors.clone() });
+        Ok(vendors)
+    }
+
+    fn make(&self, access_id: AccessId, sealed: &SealedCredentials) -> Result<Arc<dyn Vendor>, Code> {
+        let channel = sealed.channel;
+        self.try_make(access_id, sealed).map_err(|reason| {
+            tracing::error!(%access_id, %channel, reason, "a vendor's channel cannot be used");
+            UNUSABLE.into()
+        })
+    }
+
+    fn try_make(&self, access_id: AccessId, sealed: &SealedCredentials) -> Result<Arc<dyn Vendor>, String> {
+        let text = self.vault.open(access_id, sealed.channel, &sealed.sealed).map_err(|error| chain(&error))?;
+        match sealed.channel {
+            Channel::Apns => {
+                let credentials: Credentials = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+                let apns = Apns::new(&credentials, &self.signers).map_err(|error| chain(&error))?;
+                Ok(Arc::new(apns))
+            }
+            other => Err(format!("this program has no channel {other}")),
+        }
+    }
+}
