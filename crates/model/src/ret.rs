@@ -5,10 +5,27 @@
 
 use std::fmt;
 
-/// A code of the published table. The table has more (certificates, billing), which this server has no use for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(i32)]
-pub enum RetCode {
+/// Defines the codes with what they mean, and the table of these.
+macro_rules! codes {
+    ($(#[doc = $says:literal] $name:ident = $code:literal,)+) => {
+        /// A code of the published table. The table has more (certificates, billing), which this server has no use for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(i32)]
+        pub enum RetCode {
+            $(
+                #[doc = $says]
+                $name = $code,
+            )+
+        }
+
+        impl RetCode {
+            /// What each code means, a line such as `1008002: a member that is needed is not there.`
+            pub const TABLE: &'static [&'static str] = &[$($says.trim_ascii()),+];
+        }
+    };
+}
+
+codes! {
     /// 0: done.
     Success = 0,
     /// 1008001: not JSON, or a member of another type.

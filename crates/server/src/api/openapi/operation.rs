@@ -1,10 +1,11 @@
 //! Operation: what one method of one path takes and answers.
 
+use pigeonloft_model::RetCode;
 use serde_json::{Map, Value, json};
 
 use super::super::answer::Style;
 use super::super::v3::once::KEY_CHARS;
-use super::schema::{answered, text, text_of, whole};
+use super::schema::{answered, count, text, text_of, whole};
 
 /// The groups operations are shown in.
 pub(super) const TAGS: &[(&str, &str)] = &[
@@ -173,8 +174,7 @@ impl Operation {
         };
         let (title, members) = self.members_answered.take().unwrap_or_else(|| (default.to_owned(), Vec::new()));
         let mut properties = Map::new();
-        let codes = "0: done; else why not, such as 1008003: wrong credentials; 1008007: out of range";
-        properties.insert(code.into(), whole(0..=i64::from(i32::MAX), codes));
+        properties.insert(code.into(), ret_code());
         properties.insert(says.into(), text("empty, or what is wrong, where, and what to do"));
         properties.extend(members);
         let schema = json!({
@@ -202,6 +202,11 @@ impl Operation {
                 _ => "Not now: repeat the call",
             };
             self = self.answers(*status, description, "application/problem+json", &problem());
+            if matches!(status, 429 | 503) {
+                let after =
+                    json!({ "Retry-After": { "required": false, "schema": count("seconds until it is worth a try") } });
+                self.responses[&status.to_string()]["headers"] = after;
+            }
         }
         self
     }
@@ -213,7 +218,8 @@ impl Operation {
 
     /// As the document has it.
     pub(super) fn described(self) -> Value {
-        let Self { mut members, parameters, responses, .. } = self;
+        let Self { mut members, parameters, mut responses, .. } = self;
+        responses.sort_keys();
         if !parameters.is_empty() {
             members.insert("parameters".into(), parameters.into());
         }
@@ -224,6 +230,13 @@ impl Operation {
 
 fn body(required: bool, schema: &Value, example: &Value) -> Value {
     json!({ "required": required, "content": { "application/json": { "schema": schema, "example": example } } })
+}
+
+/// A code of the v3 API.
+fn ret_code() -> Value {
+    let mut code = whole(0..=i64::from(i32::MAX), &RetCode::TABLE.join("\n\n"));
+    code["title"] = "Code".into();
+    code
 }
 
 /// An error of our own API.

@@ -53,7 +53,13 @@ impl<'a> Page<'a> {
             let (id, summary) = (escaped(&operation["operationId"]), escaped(&operation["summary"]));
             write!(self.html, "<a href=\"#{id}\" title=\"{summary}\"><b>{}</b> {}</a>", upper(method), escape(path))?;
         }
-        self.html.push_str("</nav><main>");
+        self.html.push_str("</nav><main><h2>Credentials</h2><table>");
+        for (name, scheme) in components(self.document, "securitySchemes") {
+            let kind = escaped(&scheme["in"]) + &escaped(&scheme["scheme"]);
+            let (name, header, says) = (escape(name), escaped(&scheme["name"]), marked(&scheme["description"]));
+            write!(self.html, "<tr><th>{name}</th><td>{kind} {header}</td><td>{says}</td></tr>")?;
+        }
+        self.html.push_str("</table>");
         for tag in list(&self.document["tags"]) {
             write!(self.html, "<h2>{}</h2><p>{}</p>", escaped(&tag["name"]), escaped(&tag["description"]))?;
             for (path, method, operation) in operations(self.document) {
@@ -63,8 +69,7 @@ impl<'a> Page<'a> {
             }
         }
         self.html.push_str("<h2>Schemas</h2>");
-        let schemas = self.document["components"]["schemas"].as_object();
-        for (name, schema) in schemas.into_iter().flatten() {
+        for (name, schema) in components(self.document, "schemas") {
             write!(self.html, "<section id=\"schema-{0}\"><h3>{0}</h3>", escape(name))?;
             self.members(schema)?;
             self.html.push_str("</section>");
@@ -119,6 +124,7 @@ impl<'a> Page<'a> {
     }
 
     fn members(&mut self, schema: &'a Value) -> std::fmt::Result {
+        self.prose(&schema["description"])?;
         self.html.push_str("<table>");
         for (name, member) in schema["properties"].as_object().into_iter().flatten() {
             let is_required = list(&schema["required"]).iter().any(|required| required == name.as_str());
@@ -148,6 +154,10 @@ fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
         let methods = methods.as_object().into_iter().flatten();
         methods.map(move |(method, operation)| (path.as_str(), method.as_str(), operation))
     })
+}
+
+fn components<'a>(document: &'a Value, kind: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    document["components"][kind].as_object().into_iter().flatten()
 }
 
 fn list(value: &Value) -> &[Value] {
