@@ -51,7 +51,7 @@ fn killing_the_server_again_and_again_neither_loses_nor_doubles_a_message() {
     let phones: Vec<Phone> =
         app.import_devices(&server, (0..DEVICES).map(account)).into_iter().map(Phone::new).collect();
     let fleet = Fleet::new(server.mqtt());
-    // Half of the devices are away; of the others, one in each other batch takes its time, so that the push lasts.
+    // Half of the devices are away; of the others, one in each other batch takes its time.
     let online = || (0..DEVICES).filter(|place| place % 2 == 0);
     let is_stubborn = |place: &usize| place.is_multiple_of(40);
     let connect = || {
@@ -63,7 +63,9 @@ fn killing_the_server_again_and_again_neither_loses_nor_doubles_a_message() {
     let rows =
         (0..DEVICES).flat_map(|place| (0..=STRANGERS).map(move |stranger| account(place) + &"x".repeat(stranger)));
     let package = app.uploaded(rows);
-    let push_id = app.pushed(json!({ "audience_type": "package_account_push", "upload_id": package }));
+    // As slow as a push can be asked to be, so that it outlasts a start after which no device is there yet.
+    let push_id =
+        app.pushed(json!({ "audience_type": "package_account_push", "upload_id": package, "push_speed": 1000 }));
     let (mut done, mut kills) = (0, 0);
     while kills < KILLS {
         let shown = until("the push gets on", || {
