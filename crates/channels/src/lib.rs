@@ -5,4 +5,5 @@
 
 pub mod apns;
 pub mod vendor;
+pub mod webpush;
 pub mod xg;

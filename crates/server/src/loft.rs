@@ -75,7 +75,10 @@ impl Loft {
             estimates: Turns::new(ESTIMATES_AT_ONCE),
             registrations: Registrations::new(&config.device),
             hourly: Hourly::new(config.statistics.calls_per_hour),
-            vendors: Vendors::new(Vault::new(&config.credentials.key, &config.credentials.key_file, &config.data_dir)),
+            vendors: Vendors::new(
+                Vault::new(&config.credentials.key, &config.credentials.key_file, &config.data_dir),
+                &config.webpush,
+            ),
             config,
             store,
             hub,

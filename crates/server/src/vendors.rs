@@ -1,15 +1,20 @@
 //! Vendors: the channels that apps have with vendors, made of their credentials and kept as long as these stay the same.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use pigeonloft_channels::apns::{Apns, Credentials, Signers};
 use pigeonloft_channels::vendor::Vendor;
+use pigeonloft_channels::webpush::{self, Permits, WebPush};
 use pigeonloft_model::{AccessId, Channel, Code};
 use pigeonloft_store::{SealedCredentials, Store};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use crate::chain::chain;
+use crate::config;
 use crate::lock::lock;
 use crate::vault::Vault;
 
@@ -27,6 +32,11 @@ pub(crate) type AppVendors = Vec<(Channel, Result<Arc<dyn Vendor>, Code>)>;
 pub struct Vendors {
     vault: Vault,
     signers: Signers,
+    permits: Permits,
+    /// Certificates that browsers' push services may have beside those of the public authorities; none if it is empty.
+    trusted: PathBuf,
+    /// The connections to browsers' push services, once there is an app that uses them.
+    browsers: OnceLock<Arc<webpush::Client>>,
     apps: Mutex<HashMap<AccessId, Known>>,
 }
 
@@ -40,8 +50,50 @@ struct Known {
 impl Vendors {
     /// With none yet.
     #[must_use]
-    pub fn new(vault: Vault) -> Self {
-        Self { vault, signers: Signers::default(), apps: Mutex::default() }
+    pub fn new(vault: Vault, webpush: &config::Webpush) -> Self {
+        let signers = Signers::default();
+        let permits = Permits { plain_http: webpush.allow_http, private_addresses: webpush.allow_private_addresses };
+        let trusted = webpush.trusted_certificate.clone();
+        Self { vault, signers, permits, trusted, browsers: OnceLock::new(), apps: Mutex::default() }
+    }
+
+    /// What the endpoints of browsers may be.
+    #[must_use]
+    pub fn permits(&self) -> Permits {
+        self.permits
+    }
+
+    /// The public key that browsers subscribe with to messages of an app. `None`: the app has no keys.
+    ///
+    /// # Errors
+    /// The database's; or, inside, why the keys cannot be used.
+    pub(crate) async fn webpush_key(
+        &self,
+        store: &Store,
+        access_id: AccessId,
+    ) -> Result<Option<Result<String, String>>, pigeonloft_store::Error> {
+        let all = store.credentials(access_id).await?;
+        let sealed = all.iter().find(|sealed| sealed.channel == Channel::Webpush);
+        Ok(sealed.map(|sealed| {
+            let text = self.vault.open(access_id, sealed.channel, &sealed.sealed).map_err(|error| chain(&error))?;
+            let keys: webpush::Credentials = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            Ok(keys.public_key)
+        }))
+    }
+
+    fn browsers(&self) -> Result<Arc<webpush::Client>, String> {
+        if let Some(client) = self.browsers.get() {
+            return Ok(client.clone());
+        }
+        let mut trusted = Vec::new();
+        if !self.trusted.as_os_str().is_empty() {
+            let read = CertificateDer::pem_file_iter(&self.trusted).and_then(Iterator::collect::<Result<_, _>>);
+            trusted =
+                read.map_err(|error| format!("webpush.trusted_certificate: {}: {error}", self.trusted.display()))?;
+        }
+        let client = webpush::Client::new(self.permits, trusted).map_err(|error| error.to_string())?;
+        let client = Arc::new(client);
+        Ok(self.browsers.get_or_init(|| client).clone())
     }
 
     /// The channels of an app, in the order in which a device that has tokens on several is reached.
@@ -89,6 +141,12 @@ impl Vendors {
                 let credentials: Credentials = serde_json::from_str(&text).map_err(|error| error.to_string())?;
                 let apns = Apns::new(&credentials, &self.signers).map_err(|error| chain(&error))?;
                 Ok(Arc::new(apns))
+            }
+            Channel::Webpush => {
+                let credentials: webpush::Credentials =
+                    serde_json::from_str(&text).map_err(|error| error.to_string())?;
+                let webpush = WebPush::new(&credentials, &self.browsers()?).map_err(|error| chain(&error))?;
+                Ok(Arc::new(webpush))
             }
             other => Err(format!("this program has no channel {other}")),
         }

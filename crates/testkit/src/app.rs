@@ -331,6 +331,12 @@ impl App {
         self.try_register(body).expect("the server answers")
     }
 
+    /// A GET by a program on a device with this AccessKey: status and answer.
+    #[must_use]
+    pub fn as_program(&self, path: &str, access_key: &str) -> (u16, Value) {
+        self.send("GET", path, &[("AccessId", &self.access_id.to_string()), ("AccessKey", access_key)], "")
+    }
+
     /// As [`App::register`], of a server that may be killed meanwhile. `None`: no whole answer came.
     #[must_use]
     pub fn try_register(&self, body: &Value) -> Option<(u16, Value)> {

@@ -14,6 +14,7 @@ mod fleet;
 mod form;
 mod ports;
 pub mod program;
+mod push_service;
 pub mod raw;
 pub mod raw_mqtt;
 mod server;
@@ -25,6 +26,7 @@ pub use certificate::Certificate;
 pub use disk::SmallDisk;
 pub use fleet::{Connection, Delivery, Ending, Fleet, Habit, Message, Phone, Receipt, State};
 pub use form::Form;
+pub use push_service::PushService;
 pub use server::{Builder, Server};
 pub use wait::{LONG, until, until_within};
 

@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod body;
+mod demo;
 mod openapi;
 mod operations;
 pub mod v1;
@@ -27,6 +28,7 @@ pub fn router(loft: Arc<Loft>) -> Router {
     api.merge(operations::routes())
         .route("/mqtt", get(websocket::upgrade, websocket::described()))
         .published()
+        .merge(demo::router())
         .layer(middleware::from_fn_with_state(loft.clone(), operations::measure))
         .with_state(loft)
 }

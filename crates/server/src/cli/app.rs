@@ -3,6 +3,7 @@
 mod allow_ip;
 mod attribute;
 mod channel;
+mod webpush;
 
 use allow_ip::AllowIp;
 use clap::{Args, Subcommand, ValueEnum};
@@ -35,6 +36,7 @@ pub(super) enum AppCommand {
     Attribute(attribute::AttributeCommand),
     #[command(subcommand)]
     Channel(channel::ChannelCommand),
+    WebpushKeys(webpush::WebpushKeys),
 }
 
 impl AppCommand {
@@ -46,6 +48,7 @@ impl AppCommand {
             Self::AllowIp(allow_ip) => allow_ip.run(),
             Self::Attribute(command) => command.run(),
             Self::Channel(command) => command.run(),
+            Self::WebpushKeys(keys) => keys.run(),
         }
     }
 }

@@ -18,6 +18,7 @@ mod progress;
 mod random;
 mod serve;
 mod signals;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,8 @@ enum Command {
     #[command(subcommand)]
     Device(device::DeviceCommand),
     Doctor(doctor::Doctor),
+    #[command(subcommand)]
+    Sim(sim::SimCommand),
     Demo(demo::Demo),
 }
 
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Package(command) => command.run(),
         Command::Device(command) => command.run(),
         Command::Doctor(doctor) => doctor.run(),
+        Command::Sim(command) => command.run(),
         Command::Demo(demo) => demo.run(),
     };
     match result {

@@ -25,6 +25,7 @@ pub struct Config {
     pub tls: Tls,
     pub auth: Auth,
     pub credentials: Credentials,
+    pub webpush: Webpush,
     pub device: Device,
     pub package: Package,
     pub push: Push,
@@ -101,6 +102,16 @@ impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials").field("key_file", &self.key_file).finish_non_exhaustive()
     }
+}
+
+/// `[webpush]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml documents every key, once")]
+pub struct Webpush {
+    pub allow_http: bool,
+    pub allow_private_addresses: bool,
+    pub trusted_certificate: PathBuf,
 }
 
 /// `[device]`

@@ -21,6 +21,7 @@ mod statistics;
 mod stops;
 mod tags;
 mod texts;
+mod webpush;
 
 use pigeonloft_model::Zone;
 

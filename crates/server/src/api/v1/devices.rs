@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use pigeonloft_channels::webpush::{Permits, Subscription};
 use pigeonloft_channels::xg::{PUSH_TOPIC, RECEIPT_TOPIC};
 use pigeonloft_model::{
     AccessId, Account, AccountOperation, AccountType, Channel, DeviceId, Environment, Fault, Platform, RetCode, Tag,
@@ -46,6 +47,7 @@ pub(super) async fn register(
     let token = given.text("token")?.map_or_else(random::<18>, |text| Ok(text.trim().to_owned()))?;
     let token: Token = token.parse().map_err(|error| Problem::member("token", error))?;
     let Details { environment, channels, reported, .. } = Details::of(&given, app.platform)?;
+    let channels = subscriptions(channels, loft.vendors.permits())?;
     let password = random::<16>()?;
     let password_hash = crate::password::password_hash(&password);
     let new = NewDevice { access_id: app.access_id, token, password_hash, environment, channels, reported };
@@ -98,7 +100,8 @@ pub(super) async fn change(
     let ((access_id, device), body) = whole(&loft, itself(&loft, &headers, &token).await, body).await?;
     let given = Members::of(&body)?;
     let app = loft.app(access_id).await?.ok_or_else(|| Problem::not_found("the device's app is gone"))?;
-    let said = DeviceReport::from(Details::of(&given, app.platform)?);
+    let mut said = DeviceReport::from(Details::of(&given, app.platform)?);
+    said.channels = subscriptions(said.channels, loft.vendors.permits())?;
     loft.store.change_device(access_id, device, said).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -178,6 +181,9 @@ impl Details {
             (None, None) => {}
             (Some(channel), Some(token)) => {
                 let channel = vendor(channel, "channel")?;
+                if channel == Channel::Webpush {
+                    return Err(Problem::member("channel", "a browser's subscription is given in channels.webpush"));
+                }
                 channels.push(ChannelToken {
                     channel,
                     token: channel_token(channel, token, "channel_token")?,
@@ -213,6 +219,12 @@ impl Channels {
             }
             let object =
                 value.as_object().ok_or_else(|| Problem::member(&place, "give an object, or null to leave it"))?;
+            if channel == Channel::Webpush {
+                // As a whole: it is read once it is known what is permitted.
+                let token = channel_token(channel, &value.to_string(), &place)?;
+                read.channels.push(ChannelToken { channel, token, detail: None });
+                continue;
+            }
             let text = |member: &str| match object.get(member).filter(|value| !value.is_null()) {
                 None => Ok(None),
                 Some(value) => {
@@ -246,6 +258,19 @@ fn reported(given: &Members) -> Result<Reports, Problem> {
         reported.push((kind, name));
     }
     Ok(reported)
+}
+
+/// Reads the subscriptions of browsers.
+fn subscriptions(channels: Vec<ChannelToken>, permits: Permits) -> Result<Vec<ChannelToken>, Problem> {
+    let read = |given: ChannelToken| {
+        if given.channel != Channel::Webpush {
+            return Ok(given);
+        }
+        let subscription = Subscription::of(&given.token, None, permits);
+        let (token, keys) = subscription.map_err(|error| Problem::member("channels.webpush", error))?.into_token();
+        Ok(ChannelToken { token, detail: Some(keys), ..given })
+    };
+    channels.into_iter().map(read).collect()
 }
 
 fn environment(name: Option<&str>, member: &str) -> Result<Option<Environment>, Problem> {

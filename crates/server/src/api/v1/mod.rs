@@ -10,6 +10,7 @@ mod estimate;
 mod packages;
 mod pushes;
 mod report;
+mod webpush;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,7 @@ pub(super) fn routes() -> Routes {
             patch(devices::change, described::change()).delete(devices::remove, described::remove_device()),
         )
         .route("/v1/devices/{token}/accounts", put(devices::set_accounts, described::set_accounts()))
+        .route("/v1/webpush/key", get(webpush::key, described::webpush_key()))
         .route("/v1/devices/{token}/pushes", get(device_pushes::list, described::pushes_of_device()))
 }
 

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use pigeonloft_channels::apns;
+use pigeonloft_channels::{apns, webpush as browsers};
 use pigeonloft_model::{AccessId, Channel};
+use pigeonloft_store::Store;
 
-use super::unknown;
+use super::{unknown, webpush};
 use crate::cli::credentials;
 use crate::cli::data_dir::{DataDir, wait};
 use crate::cli::failure::{Failure, say};
@@ -37,12 +38,12 @@ impl ChannelCommand {
 
 /// The app, and what its credentials are sealed with.
 #[derive(Debug, Args)]
-struct Of {
+pub(super) struct Of {
     #[command(flatten)]
-    data: DataDir,
+    pub(super) data: DataDir,
     /// The app
     #[arg(long, value_name = "N", value_parser = credentials::access_id)]
-    app: AccessId,
+    pub(super) app: AccessId,
     /// The key they are sealed with, as the server's credentials.key [default: that of the key file]
     #[arg(long, value_name = "HEX", env = "PIGEONLOFT_CREDENTIALS__KEY", hide_env_values = true)]
     credentials_key: Option<String>,
@@ -52,9 +53,16 @@ struct Of {
 }
 
 impl Of {
-    fn vault(&self) -> Vault {
+    pub(super) fn vault(&self) -> Vault {
         let key = self.credentials_key.as_deref().unwrap_or_default();
         Vault::new(key, self.credentials_key_file.as_deref().unwrap_or(Path::new("")), self.data.path())
+    }
+
+    /// Seals credentials, and keeps them in place of those the app had.
+    pub(super) fn keep(&self, store: &Store, channel: Channel, text: &str) -> Result<(), Failure> {
+        let sealed = self.vault().seal(self.app, channel, text);
+        let sealed = sealed.map_err(|error| Failure::of("cannot seal the credentials", &error))?;
+        if wait(store.set_credentials(self.app, channel, Some(sealed)))? { Ok(()) } else { Err(unknown(self.app)) }
     }
 }
 
@@ -73,6 +81,7 @@ pub(in crate::cli) struct Set {
 #[derive(Debug, Subcommand)]
 enum VendorCredentials {
     Apns(Apns),
+    Webpush(webpush::Set),
 }
 
 /// Apple: a key of the team, as Apple issues it
@@ -130,7 +139,8 @@ impl Apns {
     }
 }
 
-fn text_of(file: &Path) -> Result<String, Failure> {
+/// A small file of text.
+pub(super) fn text_of(file: &Path) -> Result<String, Failure> {
     use std::io::Read;
     let mut text = String::new();
     std::fs::File::open(file)
@@ -144,13 +154,10 @@ impl Set {
         let store = self.of.data.open()?;
         let (channel, text) = match &self.vendor {
             VendorCredentials::Apns(apns) => (Channel::Apns, serde_json::to_string(&apns.credentials()?)),
+            VendorCredentials::Webpush(webpush) => (Channel::Webpush, serde_json::to_string(&webpush.credentials()?)),
         };
         let text = text.map_err(|error| Failure::of("cannot write JSON", &error))?;
-        let sealed = self.of.vault().seal(self.of.app, channel, &text);
-        let sealed = sealed.map_err(|error| Failure::of("cannot seal the credentials", &error))?;
-        if !wait(store.set_credentials(self.of.app, channel, Some(sealed)))? {
-            return Err(unknown(self.of.app));
-        }
+        self.of.keep(&store, channel, &text)?;
         say(format_args!("app {}: channel {channel} is set", self.of.app))
     }
 }
@@ -179,6 +186,10 @@ fn shown(channel: Channel, text: &str) -> Result<String, String> {
             let of: apns::Credentials = serde_json::from_str(text).map_err(|error| error.to_string())?;
             let url = of.url.map(|url| format!("  url {url}")).unwrap_or_default();
             Ok(format!("key-id {}  team-id {}  topic {}{url}", of.key_id, of.team_id, of.topic))
+        }
+        Channel::Webpush => {
+            let of: browsers::Credentials = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            Ok(format!("public key {}  subject {}", of.public_key, of.subject))
         }
         other => Err(format!("this program has no channel {other}")),
     }

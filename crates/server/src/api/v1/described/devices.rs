@@ -1,5 +1,6 @@
 //! Devices.
 
+use pigeonloft_channels::webpush::ENDPOINT_BYTES;
 use pigeonloft_model::{AccountOperation, Channel, Environment, Tag, TagType};
 use serde_json::{Map, Value, json};
 
@@ -13,7 +14,8 @@ const TAG: &str = "v1 devices";
 
 /// What a device says of itself.
 fn details() -> [(&'static str, Value); 11] {
-    let vendors = Channel::ALL.iter().filter(|channel| **channel != Channel::Xg).map(|channel| channel.as_str());
+    let vendors = Channel::ALL.iter().filter(|channel| !matches!(channel, Channel::Xg | Channel::Webpush));
+    let vendors = vendors.map(|channel| channel.as_str());
     let reported = |place: usize| {
         let (member, kind) = TagType::REPORTED[place];
         (member, name_of(0..=Tag::NAME_MAX, &format!("its tag of `{kind}`; empty: it has none")))
@@ -62,6 +64,7 @@ fn channel_tokens() -> Value {
                         ],
                     )
                 }
+                Channel::Webpush => subscription(),
                 _ => asked("ChannelToken", &["token"], [("token", any)]),
             };
             (channel.as_str().to_owned(), nullable(of_channel))
@@ -82,6 +85,27 @@ fn said(title: &str) -> Value {
     schema["then"] = given("channel_token");
     schema["else"] = json!({ "properties": { "channel_token": { "type": "null" } } });
     schema
+}
+
+/// A browser's subscription.
+fn subscription() -> Value {
+    let of_form = |mut text: Value, pattern: &str| {
+        text["pattern"] = json!(pattern);
+        text
+    };
+    // An uncompressed point begins with the byte 4.
+    let p256dh = "^B[A-P][A-Za-z0-9_-]{84}[AEIMQUYcgkosw048]$";
+    let keys = asked(
+        "SubscriptionKeys",
+        &["p256dh", "auth"],
+        [
+            ("p256dh", of_form(text_of(87..=87, "65 bytes in base64url"), p256dh)),
+            ("auth", of_form(text_of(22..=22, "16 bytes in base64url"), "^[A-Za-z0-9_-]{21}[AQgw]$")),
+        ],
+    );
+    let endpoint = text_of(1..=ENDPOINT_BYTES, "https, on the public internet");
+    let endpoint = of_form(endpoint, "^https://[a-z][a-z0-9-]*(\\.[a-z][a-z0-9-]*)+/[A-Za-z0-9/_-]*$");
+    asked("Subscription", &["endpoint", "keys"], [("endpoint", endpoint), ("keys", keys)])
 }
 
 /// `POST /v1/devices`
@@ -141,4 +165,12 @@ pub(in super::super) fn set_accounts() -> Operation {
         .takes(true, &request, &json!({ "accounts": [{ "account": "ann", "account_type": 0 }] }))
         .json(200, "The accounts it has now", &answered("AccountsSet", [("accounts", list(bound, "its accounts"))]))
         .problems(&[408, 413])
+}
+
+/// `GET /v1/webpush/key`
+pub(in super::super) fn webpush_key() -> Operation {
+    let key = answered("WebpushKey", [("public_key", text("65 bytes in base64url: `applicationServerKey`"))]);
+    Operation::new(TAG, "webpushKey", Caller::Program, "The key with which browsers subscribe to the app's messages")
+        .json(200, "The key", &key)
+        .problems(&[401, 404, 503])
 }

@@ -1,0 +1,224 @@
+//! Client: posts the messages of a batch to their push services, many at once over few connections, and judges each answer.
+//!
+//! What certainly was not taken is sent again for [`TRIED_FOR`]: what the push service has not looked at, and what it asks to
+//! be sent later. What may have been taken is not: no answer is [`Verdict::Unknown`].
+
+use std::error::Error as _;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::Request;
+use http::header::{AUTHORIZATION, RETRY_AFTER};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use pigeonloft_model::Verdict;
+use ring::rand::SystemRandom;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::connector::{self, Connector};
+use super::credentials::Signer;
+use super::encryption::encrypt;
+use super::origins::{Origin, Origins, Turn};
+use super::payload::{Payload, unix_seconds};
+use super::subscription::Subscription;
+use super::{Permits, verdict};
+use crate::vendor::Target;
+
+/// Requests of one batch under way at once.
+const AT_ONCE: usize = 256;
+
+/// How long one request may take, from looking its host up to the end of its answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a message is sent again and again, as far as it is not taken.
+const TRIED_FOR: Duration = Duration::from_secs(10);
+
+/// The waits between two tries grow from the first to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+
+/// Bytes of an answer that are read: it says why, if anything.
+const ANSWER_BYTES: usize = 4096;
+
+/// Why a message was not sent that no push service was reached for.
+const NO_CONNECTION: &str = "no connection";
+
+/// Connections without a request are kept open for this long.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// An open connection that carries requests is asked whether it lives this often.
+const PING: Duration = Duration::from_secs(20);
+
+/// The way to push services, for all apps. It holds the connections; dropping it closes them.
+pub struct Client {
+    pool: Pool<Connector, Full<Bytes>>,
+    permits: Permits,
+    origins: Origins,
+    random: SystemRandom,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("permits", &self.permits).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Without connections. `trusted`: certificates to trust beside those of the public authorities.
+    ///
+    /// # Errors
+    /// The TLS library cannot be set up, or one is no certificate.
+    pub fn new(permits: Permits, trusted: Vec<CertificateDer<'_>>) -> Result<Self, rustls::Error> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
+        trusted.into_iter().try_for_each(|certificate| roots.add(certificate))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let mut tls = tls.with_root_certificates(roots).with_no_client_auth();
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let pool = Pool::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(AT_ONCE)
+            .http2_keep_alive_interval(PING)
+            .build(Connector::new(permits, Arc::new(tls)));
+        Ok(Self { pool, permits, origins: Origins::default(), random: SystemRandom::new() })
+    }
+
+    /// Sends to each of these; the verdicts stand in their order. It takes no task of its own for any of them, and memory for
+    /// those under way.
+    pub(super) async fn send(&self, signer: &Signer, payload: &Payload, targets: &[Target]) -> Vec<Verdict> {
+        let mut verdicts = vec![Verdict::Unknown("no answer".into()); targets.len()];
+        let sent =
+            (0..targets.len()).map(|place| async move { (place, self.post(signer, payload, &targets[place]).await) });
+        let mut answered = stream::iter(sent).buffer_unordered(AT_ONCE);
+        while let Some((place, verdict)) = answered.next().await {
+            verdicts[place] = verdict;
+        }
+        verdicts
+    }
+
+    /// Sends one message, as often as it takes.
+    async fn post(&self, signer: &Signer, payload: &Payload, target: &Target) -> Verdict {
+        let (request, origin) = match self.request(signer, payload, target) {
+            Ok(request) => request,
+            Err(refused) => return refused,
+        };
+        let origin = self.origins.of(&origin);
+        let deadline = Instant::now() + TRIED_FOR;
+        let mut wait = FIRST_WAIT;
+        loop {
+            let verdict = self.once(request.clone(), &origin).await;
+            let Verdict::Later { after, .. } = verdict else { return verdict };
+            // Between half and all of it: those who wait do not come back all at once.
+            let wait_now = after.unwrap_or_else(|| wait.mul_f64(fastrand::f64().mul_add(0.5, 0.5)));
+            if Instant::now() + wait_now >= deadline {
+                return verdict;
+            }
+            sleep(wait_now).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    /// Sends a request to its push service once.
+    async fn once(&self, request: Request<Full<Bytes>>, origin: &Origin) -> Verdict {
+        let no_connection = || Verdict::Later { code: NO_CONNECTION.into(), after: None };
+        let Ok(turn @ (Turn::Any | Turn::First { .. })) = timeout(PATIENCE, origin.turn()).await else {
+            return no_connection();
+        };
+        let verdict = match timeout(PATIENCE, self.answered(request)).await {
+            Ok(Ok(verdict)) => {
+                origin.reached();
+                verdict
+            }
+            Ok(Err(error)) if matches!(source(&error), Some(connector::Error::Io(_))) => {
+                origin.failed();
+                no_connection()
+            }
+            Ok(Err(error)) => {
+                origin.lost();
+                of_failure(&error)
+            }
+            Err(_) => {
+                if matches!(turn, Turn::First { .. }) {
+                    // The others need not find out one by one.
+                    origin.failed();
+                }
+                Verdict::Unknown("no answer".into())
+            }
+        };
+        drop(turn);
+        verdict
+    }
+
+    /// The request and the origin of its push service, or why there can be none.
+    fn request(
+        &self,
+        signer: &Signer,
+        payload: &Payload,
+        target: &Target,
+    ) -> Result<(Request<Full<Bytes>>, String), Verdict> {
+        let refused = |why: &'static str| Verdict::Refused(why.into());
+        let to = Subscription::of(&target.token, target.detail.as_deref(), self.permits);
+        let to = to.map_err(|_| refused("subscription cannot be used"))?;
+        let body = encrypt(&payload.plaintext(target.device)?, &to, &self.random);
+        let body = body.map_err(|_| refused("key is no point of P-256"))?;
+        let now = unix_seconds();
+        let origin = to.origin();
+        let signature = signer.signature(&origin, now).map_err(|_| Verdict::Configuration("no signature".into()))?;
+        let request = Request::post(to.endpoint).body(Full::from(body));
+        let mut request = request.map_err(|_| refused("subscription cannot be used"))?;
+        *request.headers_mut() = payload.headers(now);
+        request.headers_mut().insert(AUTHORIZATION, signature);
+        Ok((request, origin))
+    }
+
+    async fn answered(&self, request: Request<Full<Bytes>>) -> Result<Verdict, PoolError> {
+        let (head, body) = self.pool.request(request).await?.into_parts();
+        // The status has decided: what cannot be read of the rest is left.
+        let said = match head.status.is_success() {
+            true => Bytes::new(),
+            false => Limited::new(body, ANSWER_BYTES).collect().await.map(|all| all.to_bytes()).unwrap_or_default(),
+        };
+        let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        Ok(verdict::of(head.status, retry_after, &said, SystemTime::now()))
+    }
+}
+
+/// Whether the push service said that it has not looked at the request: it closes the connection or refuses the stream.
+fn was_not_looked_at(error: &PoolError) -> bool {
+    source::<h2::Error>(error).is_some_and(|error| {
+        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
+
+fn of_failure(error: &PoolError) -> Verdict {
+    match source::<connector::Error>(error) {
+        Some(connector::Error::NotPublic) => Verdict::Refused("address is not public".into()),
+        Some(connector::Error::NoHost) => Verdict::Refused("subscription cannot be used".into()),
+        Some(connector::Error::Io(_)) => Verdict::Later { code: NO_CONNECTION.into(), after: None },
+        None if error.is_connect() || was_not_looked_at(error) => {
+            Verdict::Later { code: "connection closed".into(), after: None }
+        }
+        // It was on its way.
+        None => Verdict::Unknown("connection lost".into()),
+    }
+}
+
+/// The first cause of this kind.
+fn source<E: std::error::Error + 'static>(error: &PoolError) -> Option<&E> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}

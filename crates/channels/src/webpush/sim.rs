@@ -1,0 +1,257 @@
+//! Sim: a push service for tests, and for developers who want to see what a browser would get. It gives subscriptions, as a
+//! browser does; it takes messages as strictly as the RFCs are written, decrypts them and keeps them; and it misbehaves
+//! when told to.
+//!
+//! ```text
+//! POST   /subscriptions       a new subscription, as PushSubscription.toJSON() writes it
+//! GET    /subscriptions/{id}  its messages, as the browser would see them
+//! DELETE /subscriptions/{id}  the browser goes: its endpoint answers 410
+//! PUT    /behaviour           how the next messages are answered
+//! GET    /log                 messages answered, connections so far, what was wrong with requests
+//! POST   /push/{id}           the endpoint of a subscription
+//! ```
+
+mod browser;
+mod request;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use self::browser::Browser;
+use super::encryption::BODY_MAX;
+
+/// Requests that one connection carries at once, over HTTP/2: as many as Google's service takes.
+const STREAMS: u32 = 100;
+
+/// Faults that are kept.
+const FAULTS_KEPT: usize = 100;
+
+/// Messages that are kept of a browser.
+const MESSAGES_KEPT: usize = 10_000;
+
+/// How messages are answered.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Behaviour {
+    /// With this status, and the message is not kept; `None`: as it deserves.
+    pub status: Option<u16>,
+    /// With this `Retry-After`.
+    pub retry_after: Option<String>,
+    /// With this body.
+    pub body: String,
+    /// So much later.
+    pub latency_ms: u64,
+    /// Not at all: the message is kept, and the connection is cut.
+    pub cuts: bool,
+    /// For so many messages, then as they deserve again; `None`: for all.
+    pub times: Option<u32>,
+}
+
+/// A message that came, as the browser sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Got {
+    /// What was encrypted: of a server of ours the JSON of a message.
+    pub plaintext: String,
+    /// Seconds that it would have been kept.
+    pub ttl: u32,
+    /// `Urgency`, empty where there is none.
+    pub urgency: String,
+    /// `Topic`, empty where there is none.
+    pub topic: String,
+    /// Who sent it, by its signature.
+    pub subject: String,
+}
+
+#[derive(Default)]
+struct State {
+    browsers: HashMap<String, Browser>,
+    behaviour: Behaviour,
+    faults: Vec<String>,
+    answered: u64,
+    connections: u64,
+}
+
+/// The service.
+#[derive(Clone)]
+pub struct Sim {
+    state: Arc<Mutex<State>>,
+    /// Scheme, host and port under which it is reached.
+    origin: Arc<str>,
+}
+
+/// What is wrong with a request, and how it is answered.
+struct Fault(StatusCode, String);
+
+impl Sim {
+    /// Serves who connects, until the future is dropped. `origin`: scheme, host and port under which it is reached.
+    ///
+    /// # Errors
+    /// The listener fails.
+    pub async fn serve(listener: TcpListener, origin: &str, tls: Option<Arc<ServerConfig>>) -> io::Result<Infallible> {
+        let sim = Self { state: Arc::default(), origin: origin.into() };
+        let tls = tls.map(TlsAcceptor::from);
+        let mut connections = JoinSet::new();
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            while connections.try_join_next().is_some() {}
+            sim.state().connections += 1;
+            let (sim, tls) = (sim.clone(), tls.clone());
+            // Whoever breaks off has no answer to read.
+            connections.spawn(async move {
+                match tls {
+                    None => sim.attend(stream).await,
+                    Some(tls) => match tls.accept(stream).await {
+                        Ok(stream) => sim.attend(stream).await,
+                        Err(error) => tracing::debug!(%error, "no TLS"),
+                    },
+                }
+            });
+        }
+    }
+
+    async fn attend(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let service = service_fn(move |request| self.clone().answer(request));
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http2().max_concurrent_streams(STREAMS);
+        if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+            tracing::debug!(error, "a connection broke off");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+        let (head, body) = request.into_parts();
+        let body = Limited::new(body, 2 * BODY_MAX).collect().await.map(|all| all.to_bytes()).unwrap_or_default();
+        let path = head.uri.path().trim_matches('/').to_owned();
+        let answer = match (&head.method, path.split_once('/').unwrap_or((&path, ""))) {
+            (&Method::POST, ("push", id)) => return self.take(id, &head.headers, &body).await,
+            (&Method::POST, ("subscriptions", "")) => self.subscribe(),
+            (&Method::GET, ("subscriptions", id)) => self.messages(id),
+            (&Method::DELETE, ("subscriptions", id)) => self.leave(id),
+            (&Method::PUT, ("behaviour", "")) => self.behave(&body),
+            (&Method::GET, ("log", "")) => Ok(self.log()),
+            _ => Err(Fault(StatusCode::NOT_FOUND, format!("{} /{path} is no call of this service", head.method))),
+        };
+        Ok(match answer {
+            Ok(value) => response(StatusCode::OK, value.to_string()),
+            Err(Fault(status, text)) => response(status, json!({ "error": text }).to_string()),
+        })
+    }
+
+    fn log(&self) -> Value {
+        let state = self.state();
+        json!({ "answered": state.answered, "connections": state.connections, "faults": state.faults })
+    }
+
+    fn subscribe(&self) -> Result<Value, Fault> {
+        let browser = Browser::new().map_err(|error| Fault(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+        let mut state = self.state();
+        let id = format!("{:08x}", state.browsers.len());
+        let keys = browser.keys();
+        state.browsers.insert(id.clone(), browser);
+        Ok(json!({ "endpoint": format!("{}/push/{id}", self.origin), "expirationTime": null, "keys": keys }))
+    }
+
+    fn messages(&self, id: &str) -> Result<Value, Fault> {
+        let state = self.state();
+        let browser = state.browsers.get(id).ok_or_else(|| unknown(id))?;
+        Ok(json!({ "messages": browser.got, "is_here": browser.is_here }))
+    }
+
+    fn leave(&self, id: &str) -> Result<Value, Fault> {
+        self.state().browsers.get_mut(id).ok_or_else(|| unknown(id))?.is_here = false;
+        Ok(json!({}))
+    }
+
+    fn behave(&self, body: &[u8]) -> Result<Value, Fault> {
+        let behaviour =
+            serde_json::from_slice(body).map_err(|error| Fault(StatusCode::BAD_REQUEST, error.to_string()))?;
+        self.state().behaviour = behaviour;
+        Ok(json!({}))
+    }
+
+    /// Takes a message.
+    async fn take(&self, id: &str, headers: &http::HeaderMap, body: &Bytes) -> io::Result<Response<Full<Bytes>>> {
+        let behaviour = self.state().next_behaviour();
+        let judged = self.judge(id, headers, body, behaviour.status.is_none());
+        tokio::time::sleep(Duration::from_millis(behaviour.latency_ms)).await;
+        if behaviour.cuts {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.state().answered += 1;
+        let status = behaviour.status.and_then(|status| StatusCode::from_u16(status).ok());
+        let mut response = match (status, judged) {
+            (Some(status), _) => response(status, behaviour.body),
+            (None, Err(Fault(status, text))) => response(status, json!({ "error": text }).to_string()),
+            (None, Ok(())) => response(StatusCode::CREATED, String::new()),
+        };
+        if let Some(value) = behaviour.retry_after.and_then(|text| HeaderValue::try_from(text).ok()) {
+            response.headers_mut().insert(header::RETRY_AFTER, value);
+        }
+        Ok(response)
+    }
+
+    fn judge(&self, id: &str, headers: &http::HeaderMap, body: &[u8], is_kept: bool) -> Result<(), Fault> {
+        let mut state = self.state();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let browser = state.browsers.get_mut(id).ok_or_else(|| unknown(id))?;
+        if !browser.is_here {
+            return Err(Fault(StatusCode::GONE, "the browser is gone".into()));
+        }
+        let read = request::read(headers, body, browser, &self.origin, now);
+        match read {
+            Ok(got) if is_kept && browser.got.len() < MESSAGES_KEPT => browser.got.push(got),
+            Ok(_) => {}
+            Err(Fault(status, text)) => {
+                if state.faults.len() < FAULTS_KEPT {
+                    state.faults.push(text.clone());
+                }
+                return Err(Fault(status, text));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn next_behaviour(&mut self) -> Behaviour {
+        match &mut self.behaviour.times {
+            Some(0) => self.behaviour = Behaviour::default(),
+            Some(times) => *times -= 1,
+            None => {}
+        }
+        self.behaviour.clone()
+    }
+}
+
+fn unknown(id: &str) -> Fault {
+    Fault(StatusCode::NOT_FOUND, format!("there is no subscription {id}"))
+}
+
+fn response(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response
+}
