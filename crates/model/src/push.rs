@@ -139,7 +139,8 @@ impl Push {
         serde_json::from_str(text)
     }
 
-    /// The push that takes this one back, and until when (unix seconds): it is kept for devices that are offline for as
+    /// The push that takes this one back, by our own channel, whichever this one may use: no other takes anything back. And
+    /// until when (unix seconds): it is kept for devices that are offline for as
     /// long as this one is, until `expire_at`; after that, devices online at `now` are told alone.
     #[must_use]
     pub fn revocation(&self, expire_at: i64, now: i64) -> (Self, i64) {
@@ -161,6 +162,7 @@ impl Push {
             seq: None,
             collapse_id: None,
             push_speed: None,
+            channel_rules: Vec::new(),
             plan_id: None,
             group_id: None,
             exclude: None,

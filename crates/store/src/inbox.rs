@@ -93,15 +93,14 @@ impl Store {
         .await
     }
 
-    /// Records what devices reported, all of it or nothing. What is reported twice counts once. In the order of the queue in which batches are recorded: a device may report what its
-    /// batch, recorded just before, has put there.
+    /// Records what devices reported, all of it or nothing. What is reported twice counts once. In the order of the queue
+    /// in which batches are recorded: a device may report what its batch, recorded just before, has put there.
     ///
     /// # Errors
     /// The database's.
     pub async fn acknowledge(&self, reported: Acknowledged) -> Result<Kept> {
         let zone = self.zone;
         self.write_in_bulk(move |tx| {
-            seen(tx, zone, &reported.seen)?;
             let mut changes = BTreeMap::new();
             let (mut arrived, mut from_inbox) = (0, Vec::new());
             for &(device, push_id) in &reported.arrived {
@@ -126,6 +125,8 @@ impl Store {
                     kept.to_wake.push((revocation, devices));
                 }
             }
+            // Last: what a device said before it connected anew is of the time before.
+            seen(tx, zone, &reported.seen)?;
             Ok(kept)
         })
         .await

@@ -3,9 +3,10 @@
 //! confirms it, as for any other push. Nobody sees it but in what it takes back, and no statistics count it.
 //!
 //! It runs once the push that it takes back has ended: then who its recipients are is settled. It goes to those to whom the
-//! message was sent while the push ran. One who had it from the inbox is known by the acknowledgement alone, and becomes its
-//! recipient in the transaction of that. Nobody is both, at any moment: or the second of two equal messages would be taken
-//! for a new one by a session that has done with the first.
+//! message was sent while the push ran, or who acknowledged it since, and to those who connected since and may have had it
+//! from their inbox, though no acknowledgement came. One who was connected all the time, and had it from the inbox, is known
+//! by the acknowledgement alone, and becomes its recipient in the transaction of that. Nobody is both, at any moment: or the
+//! second of two equal messages would be taken for a new one by a session that has done with the first.
 
 use pigeonloft_model::{AccessId, DeviceId, Outcome, PushId, PushState, ReceiptEvent};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -34,7 +35,7 @@ pub struct Holders {
     pub read: usize,
     /// The last one that was looked at.
     pub last: Option<DeviceId>,
-    /// Those among them to whom the message was sent, who have not clicked it, and who are not told yet.
+    /// Those among them who have, or may have, the message, who have not clicked it, and who are not told yet.
     pub devices: Vec<DeviceId>,
 }
 
@@ -48,24 +49,27 @@ pub(crate) fn has_ended(tx: &Connection, push_id: PushId) -> Result<()> {
 }
 
 /// These had the message of a push from their inbox, and have acknowledged it just now: if it is taken back, they are told,
-/// too. Answers by which push.
+/// too, unless they are gone through. Answers by which push.
 pub(crate) fn reach(tx: &Connection, push_id: PushId, devices: &[DeviceId]) -> Result<Option<PushId>> {
-    let revocation: Option<i64> = tx
-        .prepare_cached("SELECT push_id FROM push WHERE takes_back = ?1")?
-        .query_row([push_id.0], |row| row.get(0))
+    let revocation: Option<(i64, Option<i64>)> = tx
+        .prepare_cached(
+            "SELECT by.push_id, of.started_at FROM push by JOIN push of ON of.push_id = by.takes_back
+             WHERE by.takes_back = ?1",
+        )?
+        .query_row([push_id.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let Some(revocation) = revocation else { return Ok(None) };
+    let Some((revocation, started_at)) = revocation else { return Ok(None) };
     let mut change = Change::default();
     let mut add = tx.prepare_cached(
         "INSERT INTO recipient (push_id, device_id, outcome) SELECT ?1, device_id, ?4 FROM recipient
          WHERE push_id = ?2 AND device_id = ?3 AND receipts & ?5 = 0
-            AND EXISTS (SELECT 1 FROM device d WHERE d.device_id = ?3) ON CONFLICT DO NOTHING",
+            AND EXISTS (SELECT 1 FROM device d WHERE d.device_id = ?3 AND d.seen_at < ?6) ON CONFLICT DO NOTHING",
     )?;
     let mut wait =
         tx.prepare_cached("INSERT INTO inbox (device_id, push_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
     let (waiting, clicked) = (Outcome::Waiting.code(), ReceiptEvent::Clicked.flag());
     for device in devices {
-        if add.execute(params![revocation, push_id.0, device.0, waiting, clicked])? == 1 {
+        if add.execute(params![revocation, push_id.0, device.0, waiting, clicked, started_at])? == 1 {
             wait.execute([device.0, revocation])?;
             change.born(Outcome::Waiting, 1);
         }
@@ -158,14 +162,21 @@ impl Reader {
         limit: usize,
     ) -> Result<Holders> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT device_id, sent_at IS NOT NULL AND receipts & ?5 = 0
-                AND EXISTS (SELECT 1 FROM device d WHERE d.device_id = r.device_id)
+            "SELECT device_id, receipts & ?5 = 0
+                AND EXISTS (SELECT 1 FROM device d WHERE d.device_id = r.device_id
+                    AND (sent_at IS NOT NULL OR outcome IN (?6, ?7) AND d.seen_at >= ?8))
                 AND NOT EXISTS (SELECT 1 FROM recipient told WHERE told.push_id = ?2 AND told.device_id = r.device_id)
              FROM recipient r WHERE push_id = ?1 AND device_id > ?3 ORDER BY device_id LIMIT ?4",
         )?;
         let after = after.map_or(i64::MIN, |device| device.0);
         let clicked = ReceiptEvent::Clicked.flag();
-        let mut rows = statement.query(params![push_id.0, revocation.0, after, limit, clicked])?;
+        let [waiting, stopped] = [Outcome::Waiting, Outcome::Stopped].map(Outcome::code);
+        let started_at: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT started_at FROM push WHERE push_id = ?1")?
+            .query_row([push_id.0], |row| row.get(0))?;
+        let given = params![push_id.0, revocation.0, after, limit, clicked, waiting, stopped, started_at];
+        let mut rows = statement.query(given)?;
         let mut holders = Holders { read: 0, last: None, devices: Vec::new() };
         while let Some(row) = rows.next()? {
             let device = DeviceId(row.get(0)?);

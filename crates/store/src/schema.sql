@@ -215,6 +215,9 @@ CREATE UNIQUE INDEX push_that_takes_back ON push (takes_back) WHERE takes_back I
 -- Of each line those that are not over: what was replaced leaves it, however long a line becomes.
 CREATE INDEX push_of_line ON push (line, push_id)
     WHERE line IS NOT NULL AND (finished_at IS NULL OR stopped_at IS NULL);
+-- Those that may take the place of others, by when they are due: looked at each time that pushes are started.
+CREATE INDEX push_to_replace ON push (CASE WHEN state = 1 THEN start_at_s ELSE 0 END, line)
+    WHERE line IS NOT NULL AND finished_at IS NULL AND stopped_at IS NULL;
 CREATE INDEX push_of_app ON push (access_id, push_id);
 CREATE INDEX push_by_day ON push (access_id, day, push_id, message_type, audience);
 CREATE INDEX push_by_digest ON push (access_id, digest, start_at_s) WHERE digest IS NOT NULL;

@@ -58,8 +58,9 @@ impl Store {
         let replaced = self
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(&format!(
-                    "SELECT DISTINCT before.access_id, before.push_id FROM (SELECT push_id, line FROM push
-                        WHERE finished_at IS NULL AND {DUE_FROM} <= ?1 AND line IS NOT NULL AND stopped_at IS NULL) AS next
+                    "SELECT DISTINCT before.access_id, before.push_id FROM (
+                        SELECT push_id, line FROM push INDEXED BY push_to_replace
+                        WHERE {DUE_FROM} <= ?1 AND line IS NOT NULL AND finished_at IS NULL AND stopped_at IS NULL) AS next
                      CROSS JOIN push before INDEXED BY push_of_line
                         ON before.line = next.line AND before.push_id < next.push_id
                      WHERE (before.finished_at IS NULL OR before.stopped_at IS NULL) AND before.stopped_at IS NULL

@@ -52,14 +52,32 @@ pub fn puback(id: Pid) -> Vec<u8> {
 /// The server refuses it.
 #[must_use]
 pub fn subscribed(server: SocketAddr, device: &Device, keep_alive: u16) -> TcpStream {
+    let mut stream = connected(server, device, keep_alive);
+    subscribe(&mut stream);
+    stream
+}
+
+/// A connection of this device that is not subscribed to anything.
+///
+/// # Panics
+/// The server refuses it.
+#[must_use]
+pub fn connected(server: SocketAddr, device: &Device, keep_alive: u16) -> TcpStream {
     let mut stream = raw::connect(server);
     stream.write_all(&connect(device, keep_alive)).expect("the server reads");
     assert!(matches!(next(&mut stream), Some(Packet::Connack(_))), "it answers CONNECT");
+    stream
+}
+
+/// Subscribes a device to its messages.
+///
+/// # Panics
+/// The server refuses it.
+pub fn subscribe(stream: &mut TcpStream) {
     let filter = TopicFilter::try_from("push").expect("a filter");
     let subscribe = Subscribe::new(Pid::default(), vec![(filter, QoS::Level1)]);
     stream.write_all(&bytes(subscribe)).expect("the server reads");
-    assert!(matches!(next(&mut stream), Some(Packet::Suback(_))), "it answers SUBSCRIBE");
-    stream
+    assert!(matches!(next(stream), Some(Packet::Suback(_))), "it answers SUBSCRIBE");
 }
 
 /// The next packet. `None`: the server closed the connection.

@@ -104,10 +104,11 @@ fn a_device_that_acknowledges_only_after_the_revocation_is_told_all_the_same() {
     let server = pigeonloft!().start();
     let app = server.app("android");
     let ann = app.register_device(Some("ann"));
-    // It waits for ann, and comes out of her inbox: whether she has it, only she can say.
+    // She is connected, and has it from her inbox once she subscribes: whether she has it, only she can say.
+    let mut phone = raw_mqtt::connected(server.mqtt(), &ann, 60);
     let push_id = app.pushed(json!({ "audience_type": "account", "account_list": ["ann"] }));
     outcomes(&app, &push_id, &json!({ "waiting": 1 }));
-    let mut phone = raw_mqtt::subscribed(server.mqtt(), &ann, 60);
+    raw_mqtt::subscribe(&mut phone);
     let (id, _) = raw_mqtt::message(&mut phone);
     revoked(&app, &push_id);
     outcomes(&app, &push_id, &json!({ "stopped": 1 }));
@@ -117,6 +118,23 @@ fn a_device_that_acknowledges_only_after_the_revocation_is_told_all_the_same() {
     let told: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((&told["message_type"], &told["revoked_push_id"]), (&json!("revoke"), &json!(push_id)));
     outcomes(&app, &push_id, &json!({ "arrived": 1 }));
+}
+
+#[test]
+fn a_device_whose_acknowledgement_was_lost_is_told_all_the_same() {
+    let server = pigeonloft!().start();
+    let app = server.app("android");
+    let ann = app.register_device(Some("ann"));
+    let push_id = app.pushed(json!({ "audience_type": "account", "account_list": ["ann"] }));
+    outcomes(&app, &push_id, &json!({ "waiting": 1 }));
+    let mut phone = raw_mqtt::subscribed(server.mqtt(), &ann, 60);
+    let _ = raw_mqtt::message(&mut phone);
+    drop(phone);
+    revoked(&app, &push_id);
+    let _ = taken_back(&app, &push_id, &json!({ "waiting": 1 }));
+    let (_fleet, phones) = Fleet::of(&server, [ann]);
+    let _ = taken_back(&app, &push_id, &json!({ "arrived": 1 }));
+    assert_eq!((told(&phones[0]), phones[0].count().0), (Some(push_id), 1));
 }
 
 #[test]

@@ -10,6 +10,16 @@ impl Loft {
     async fn by(&self, push_id: PushId) -> PushId {
         self.store.revocation(push_id).await.unwrap().unwrap().push_id
     }
+
+    /// Has a push start after all devices connected, but for those that are `seen` since.
+    fn starts_late(&self, push_id: PushId, seen: &[DeviceId]) {
+        let connection = self.behind_its_back();
+        let later = 1000 * FAR_AHEAD;
+        connection.execute("UPDATE push SET started_at = ?2 WHERE push_id = ?1", [push_id.0, later]).unwrap();
+        for device in seen {
+            connection.execute("UPDATE device SET seen_at = ?2 WHERE device_id = ?1", [device.0, later]).unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -20,6 +30,7 @@ async fn whoever_has_a_revoked_push_and_did_not_click_it_is_to_take_it_back() {
     let outcomes = [Outcome::Arrived, Outcome::Arrived, Outcome::Sent, Outcome::Waiting, Outcome::NotKept];
     let recipients: Vec<_> = devices.iter().copied().zip(outcomes).collect();
     loft.record(push_id, 0, &recipients).await.unwrap();
+    loft.starts_late(push_id, &[devices[4]]);
     let receipts = vec![(devices[1], push_id, ReceiptEvent::Clicked), (devices[0], push_id, ReceiptEvent::Shown)];
     loft.store.acknowledge(Acknowledged { receipts, ..Acknowledged::default() }).await.unwrap();
 
@@ -38,6 +49,9 @@ async fn whoever_has_a_revoked_push_and_did_not_click_it_is_to_take_it_back() {
     let reader = loft.store.reader().unwrap();
     let all = reader.holders(push_id, by, None, 10).unwrap();
     assert_eq!((all.read, all.last, all.devices), (5, Some(devices[4]), vec![devices[0], devices[2]]));
+    loft.starts_late(push_id, &devices[3..4]);
+    let may_have = reader.holders(push_id, by, Some(devices[2]), 10).unwrap().devices;
+    assert_eq!(may_have, [devices[3]], "it connected while it waited, and may have it");
     let rest = reader.holders(push_id, by, Some(devices[0]), 2).unwrap();
     assert_eq!((rest.read, rest.last, rest.devices), (2, Some(devices[2]), vec![devices[2]]));
     let nth: Vec<Option<DeviceId>> = [0, 1, 5, 6].map(|n| reader.nth_recipient(push_id, n).unwrap()).into();
@@ -53,6 +67,7 @@ async fn a_device_that_acknowledges_after_the_revocation_is_told_all_the_same_an
     let push_id = loft.push(2, FAR_AHEAD).await;
     loft.record(push_id, 0, &[(devices[0], Outcome::Waiting), (devices[1], Outcome::Sent)]).await.unwrap();
     loft.store.finish_push(push_id, None).await.unwrap();
+    loft.starts_late(push_id, &[]);
     assert!(loft.revoke(push_id).await);
     let by = loft.by(push_id).await;
     let reader = loft.store.reader().unwrap();
