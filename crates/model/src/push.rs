@@ -140,8 +140,8 @@ impl Push {
     }
 
     /// The push that takes this one back, by our own channel, whichever this one may use: no other takes anything back. And
-    /// until when (unix seconds): it is kept for devices that are offline for as
-    /// long as this one is, until `expire_at`; after that, devices online at `now` are told alone.
+    /// until when (unix seconds): it is kept for devices that are offline for as long as this one is, until `expire_at`;
+    /// after that, devices online at `now` are told alone.
     #[must_use]
     pub fn revocation(&self, expire_at: i64, now: i64) -> (Self, i64) {
         let message = Message {

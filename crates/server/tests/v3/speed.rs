@@ -96,3 +96,36 @@ fn a_paced_push_that_is_stopped_ends_at_once() {
         assert_eq!(Phone::wait_for_messages(phone, 1)[0].push_id, later, "nothing of the stopped push comes first");
     }
 }
+
+#[test]
+fn paced_pushes_hold_up_neither_another_push_nor_the_end_of_the_server() {
+    let mut server = pigeonloft!().start();
+    let accounts: Vec<String> = (0..8_000).map(|n| format!("a{n:05}")).collect();
+    let given = |package: i64| json!({ "audience_type": "package_account_push", "upload_id": package });
+    // More of them than windows are made at once. Each of an app of its own, or they would wait for their turn.
+    let paced: Vec<_> = (0..3)
+        .map(|_| {
+            let app = server.app("android");
+            let _ = app.import_devices(&server, &accounts);
+            let mut given = given(app.uploaded(&accounts));
+            given["push_speed"] = json!(1_000);
+            let push_id = app.pushed(given);
+            (app, push_id)
+        })
+        .collect();
+    let app = server.app("android");
+    let _ = app.import_devices(&server, &accounts);
+    let fast = app.pushed(given(app.uploaded(&accounts)));
+    let ended = app.finished(&fast);
+    assert_eq!(ended["targets"], 8_000);
+    let (last_app, last) = &paced[2];
+    assert!(targets(last_app, last).0 < 8_000, "the fast one has overtaken it");
+
+    let asked = Instant::now();
+    server.terminate();
+    assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?} to stop", asked.elapsed());
+    server.restart();
+    for (app, push_id) in &paced {
+        assert_eq!(app.finished(push_id)["targets"], 8_000);
+    }
+}
