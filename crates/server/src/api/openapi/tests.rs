@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use pigeonloft_model::{AudienceKind, Platform, Push, Zone};
+
 use super::*;
 use crate::api::{operations, v1, v3};
 
@@ -92,4 +94,30 @@ fn the_page_has_every_operation_and_schema_and_its_style_alone_may_be_used() {
     let policy = page::policy();
     let policy = policy.to_str().expect("text");
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+}
+
+#[test]
+fn every_described_member_of_a_push_is_read() {
+    let lists =
+        json!({ "account_list": ["ann"], "token_list": ["0123456789abcdef0123456789abcdef0123"], "upload_id": 1 });
+    let ours = json!({ "exclude_upload_id": 2, "sample": 0.5, "message_type": "notify", "message": { "title": "a" } });
+    // Nothing that is read can be this.
+    let nothing = [json!({ "never": [true] }), json!("\u{7f}")];
+    let is_read = |name: &str| {
+        let calls = AudienceKind::ALL.iter().flat_map(|kind| nothing.iter().map(move |nothing| (kind, nothing)));
+        calls.into_iter().any(|(kind, nothing)| {
+            let mut call = lists.clone();
+            let call = call.as_object_mut().expect("an object");
+            call.extend(ours.as_object().expect("an object").clone());
+            call.insert("audience_type".into(), kind.as_str().into());
+            call.insert(name.to_owned(), nothing.clone());
+            let parsed = Push::parse(json!(call).to_string().as_bytes(), Platform::Ios, 1_800_000_000, Zone::CHINA);
+            parsed.is_err_and(|fault| fault.text.contains(name))
+        })
+    };
+    let described = v3::described::push_request();
+    let described = described["properties"].as_object().expect("members").keys();
+    // What cannot be echoed is as good as not there.
+    let unread: Vec<_> = described.filter(|name| *name != "seq" && !is_read(name)).collect();
+    assert!(unread.is_empty(), "described, and not looked at: {unread:?}");
 }
