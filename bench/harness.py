@@ -17,6 +17,7 @@ import base64
 import contextlib
 import http.client
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -123,6 +124,45 @@ def ratio(ours, theirs):
 def result(work, measured, must, aim=""):
     """One row of the table that `bench/all` prints in the end. Nothing passes or fails: who reads it judges."""
     note(f"| {work} | {measured} | {must} | {aim} |")
+
+
+# Programs
+
+
+def count(number):
+    """A number, short."""
+    if number >= 1e6:
+        return f"{number / 1e6:.2f} M"
+    return f"{number / 1e3:.0f} k" if number >= 1e4 else f"{number:.0f}"
+
+
+def aside(work, *arguments):
+    """Calls a function in a process of its own: what it holds would count as the peak of every program run after it."""
+    process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(f"{work.__name__} failed with {process.exitcode}")
+
+
+def run(*words):
+    """Runs a program to its end. Answers seconds, what it used of processor (seconds) and memory (MiB), and what it said."""
+    settle()
+    begun = time.monotonic()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        said = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(words)} failed with {process.returncode}")
+    used = (usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return time.monotonic() - begun, used, said
+
+
+def create(data):
+    """A data folder with an app. Answers its AccessId."""
+    words = [program(), "app", "create", "--data-dir", data, "--platform", "android", "--name", "bench", "--json"]
+    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)["access_id"]
 
 
 # Servers

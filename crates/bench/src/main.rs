@@ -3,6 +3,7 @@
 //! One subcommand each, one module each. They measure nothing but moments of the system's monotonic clock, the same one
 //! Python's `time.monotonic()` reads: what is compared with what is the scripts' business.
 
+mod choose;
 mod clock;
 mod devices;
 mod dialogue;
@@ -15,6 +16,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "pigeonloft-bench", version)]
 enum Command {
+    Choose(choose::Choose),
     Devices(devices::Devices),
     Publish(publish::Publish),
     Resolve(resolve::Resolve),
@@ -22,6 +24,7 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Command::parse() {
+        Command::Choose(choose) => choose.run(),
         Command::Devices(devices) => devices.run(),
         Command::Publish(publish) => publish.run(),
         Command::Resolve(resolve) => resolve.run(),

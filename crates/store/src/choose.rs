@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use pigeonloft_model::{AccessId, DeviceId, Environment, TagExpression};
 use rusqlite::types::Value;
-use rusqlite::{ToSql, params};
+use rusqlite::{Connection, ToSql, params};
 
 use crate::Reader;
 use crate::Store;
@@ -55,30 +55,39 @@ pub struct Span {
     pub ids: u64,
 }
 
+/// The ids of an app's devices; `None` if it has none.
+fn span(connection: &Connection, access_id: AccessId) -> Result<Option<Span>> {
+    let end = |order: &str| {
+        format!(
+            "SELECT device_id FROM device INDEXED BY device_of_app WHERE access_id = ?1 ORDER BY device_id {order} LIMIT 1"
+        )
+    };
+    let sql = format!("SELECT ({}), ({})", end("ASC"), end("DESC"));
+    let ends: (Option<i64>, Option<i64>) =
+        connection.prepare_cached(&sql)?.query_row([access_id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (Some(first), Some(last)) = ends else { return Ok(None) };
+    Ok(Some(Span { first: DeviceId(first), ids: last.abs_diff(first) + 1 }))
+}
+
 impl Store {
     /// The ids of the app's devices as of now; `None` if it has none.
     ///
     /// # Errors
     /// The database's.
     pub async fn device_span(&self, access_id: AccessId) -> Result<Option<Span>> {
-        self.read(move |connection| {
-            let end = |order: &str| {
-                format!(
-                    "SELECT device_id FROM device INDEXED BY device_of_app WHERE access_id = ?1
-                     ORDER BY device_id {order} LIMIT 1"
-                )
-            };
-            let sql = format!("SELECT ({}), ({})", end("ASC"), end("DESC"));
-            let ends: (Option<i64>, Option<i64>) =
-                connection.prepare_cached(&sql)?.query_row([access_id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let (Some(first), Some(last)) = ends else { return Ok(None) };
-            Ok(Some(Span { first: DeviceId(first), ids: last.abs_diff(first) + 1 }))
-        })
-        .await
+        self.read(move |connection| span(connection, access_id)).await
     }
 }
 
 impl Reader {
+    /// The same as [`Store::device_span`].
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn device_span(&self, access_id: AccessId) -> Result<Option<Span>> {
+        span(&self.connection, access_id)
+    }
+
     /// Prepares a choice among the app's devices: by an expression, or all. `environment` leaves out devices of the
     /// other one; so are those that were not seen since `seen_since`, unix milliseconds.
     ///
