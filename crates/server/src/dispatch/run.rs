@@ -98,7 +98,7 @@ pub(super) async fn run(
     };
     let Some(started) = started else { return Ok(()) };
     if started.push.stopped_at.is_some() {
-        return end_stopped(&loft, push_id).await;
+        return end_stopped(&loft, push_id, started.push.state).await;
     }
     // To find whom a push excludes takes as long for one device as for all.
     let takes_turns = size == Size::Large || started.exclude_stored_as.is_some();
@@ -122,8 +122,9 @@ pub(super) async fn run(
 }
 
 /// Ends a push that is stopped and of which no batch is under way.
-async fn end_stopped(loft: &Loft, push_id: PushId) -> Result<(), Error> {
+async fn end_stopped(loft: &Loft, push_id: PushId, state: PushState) -> Result<(), Error> {
     loft.store.finish_push(push_id, None).await?;
+    loft.metrics.push_finished(state.as_str());
     // Batches that were under way may have put something into inboxes.
     loft.stopped.notify_one();
     Ok(())
