@@ -1,5 +1,6 @@
 //! The way to browsers, against the push service that is simulated: what arrives, and what each misbehaviour comes to.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -63,6 +64,23 @@ impl World {
         Self { base: format!("http://{sim}"), sim, webpush: way(LOCAL, vec![]) }
     }
 
+    /// One over TLS and HTTP/2.
+    async fn over_http_2() -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let certificate = made.cert.der().clone();
+        let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let tls = tls.with_safe_default_protocol_versions().expect("the provider has them").with_no_client_auth();
+        let mut tls = tls.with_single_cert(vec![certificate.clone()], made.signing_key.into()).expect("they fit");
+        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let sim = listener.local_addr().expect("it listens");
+        let base = format!("https://localhost:{}", sim.port());
+        let origin = base.clone();
+        tokio::spawn(async move { Sim::serve(listener, &origin, Some(Arc::new(tls))).await });
+        let private = Permits { plain_http: false, private_addresses: true };
+        Self { base, sim, webpush: way(private, vec![certificate]) }
+    }
+
     /// A call of the service itself.
     fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
         let request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
@@ -124,28 +142,60 @@ async fn each_browser_of_a_batch_gets_its_own_and_none_two() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_goes_over_one_connection_where_the_service_speaks_http_2() {
     const MANY: i64 = 1000;
-    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let certificate = key.cert.der().clone();
-    let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let tls = tls.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-    let mut tls = tls.with_single_cert(vec![certificate.clone()], key.signing_key.into()).unwrap();
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let sim = listener.local_addr().unwrap();
-    let base = format!("https://localhost:{}", sim.port());
-    let origin = base.clone();
-    tokio::spawn(async move { Sim::serve(listener, &origin, Some(Arc::new(tls))).await });
-    let private = Permits { plain_http: false, private_addresses: true };
-    let world = World { base, sim, webpush: way(private, vec![certificate]) };
+    let world = World::over_http_2().await;
     let (target, browser) = world.browser(0);
     // Connections of the calls beside.
     let before = world.ask("GET", "/log", &Value::Null)["connections"].as_i64().unwrap();
-    let targets: Vec<Target> = (0..MANY).map(|device| Target { device: DeviceId(device), ..target.clone() }).collect();
-    assert_eq!(world.send(&targets).await, vec![Verdict::Accepted; MANY as usize]);
+    assert_eq!(world.send(&devices(&target, MANY)).await, vec![Verdict::Accepted; MANY as usize]);
     let log = world.ask("GET", "/log", &Value::Null);
     assert_eq!((&log["faults"], &log["answered"]), (&json!([]), &json!(MANY)));
     assert_eq!(log["connections"].as_i64().unwrap() - before, 2, "one for the messages, one for this question");
     assert_eq!(world.got(&browser).len(), MANY as usize);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_closes_its_connections_amid_a_batch_loses_no_message_and_doubles_none() {
+    const MANY: i64 = 2000;
+    let world = World::over_http_2().await;
+    let (target, browser) = world.browser(0);
+    let _ = world.ask("PUT", "/behaviour", &json!({ "latency_ms": 20 }));
+    let targets = devices(&target, MANY);
+    let mut sending = std::pin::pin!(world.send(&targets));
+    let mut goaways = 0;
+    let verdicts = loop {
+        tokio::select! {
+            verdicts = &mut sending => break verdicts,
+            () = tokio::time::sleep(Duration::from_millis(60)), if goaways < 3 => {
+                let _ = world.ask("POST", "/goaway", &Value::Null);
+                goaways += 1;
+            }
+        }
+    };
+    assert_eq!(goaways, 3, "all of them came while it was sent");
+    let others: Vec<_> = verdicts.iter().filter(|verdict| **verdict != Verdict::Accepted).collect();
+    assert!(others.is_empty(), "{} others: {:?}", others.len(), others.first());
+    let got = world.got(&browser);
+    let different: HashSet<String> = got.iter().map(|message| message["plaintext"].to_string()).collect();
+    assert_eq!((got.len(), different.len()), (MANY as usize, MANY as usize));
+    world.assert_no_faults();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_resets_or_says_nothing_leaves_open_what_it_took() {
+    let world = World::over_http_2().await;
+    let (target, browser) = world.browser(0);
+    assert_eq!(world.send(std::slice::from_ref(&target)).await, [Verdict::Accepted]);
+    let _ = world.ask("PUT", "/behaviour", &json!({ "cuts": true, "times": 10 }));
+    let verdicts = world.send(&devices(&target, 30)).await;
+    let reset = Verdict::Unknown("connection lost".into());
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == reset).count(), 10, "{verdicts:?}");
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Accepted).count(), 20);
+    assert_eq!(world.got(&browser).len(), 31, "it had come all the same, and nobody sent it twice");
+    let _ = world.ask("PUT", "/behaviour", &json!({ "latency_ms": 60_000, "times": 5 }));
+    let verdicts = world.send(&devices(&target, 6)).await;
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Unknown("no answer".into())).count(), 5);
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Accepted).count(), 1);
+    world.assert_no_faults();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,6 +220,11 @@ async fn a_browser_that_is_gone_fails_none_of_its_neighbours() {
     );
     let counts: Vec<_> = names.iter().map(|name| world.got(name).len()).collect();
     assert_eq!(counts, [1, 0, 1]);
+}
+
+/// So many devices with the subscription of one.
+fn devices(target: &Target, count: i64) -> Vec<Target> {
+    (0..count).map(|device| Target { device: DeviceId(device), ..target.clone() }).collect()
 }
 
 fn target(device: i64, endpoint: &str, keys: &Value) -> Target {

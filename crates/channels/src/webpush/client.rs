@@ -191,11 +191,15 @@ impl Client {
     }
 }
 
-/// Whether the push service said that it has not looked at the request: it closes the connection or refuses the stream.
+/// Whether the push service said that it has not looked at the request, because it closes the connection or refuses the stream;
+/// or the connection ended while the request waited for room on it.
 fn was_not_looked_at(error: &PoolError) -> bool {
-    source::<h2::Error>(error).is_some_and(|error| {
+    let is_refused = |error: &h2::Error| {
         error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
-    })
+    };
+    // hyper drops a request that waited, and has no better word for it. One that got room in the same instant may be among
+    // them: its repeat takes its place, by its `Topic`.
+    source(error).is_some_and(is_refused) || source(error).is_some_and(hyper::Error::is_user)
 }
 
 fn of_failure(error: &PoolError) -> Verdict {

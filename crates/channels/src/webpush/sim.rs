@@ -7,6 +7,7 @@
 //! GET    /subscriptions/{id}  its messages, as the browser would see them
 //! DELETE /subscriptions/{id}  the browser goes: its endpoint answers 410
 //! PUT    /behaviour           how the next messages are answered
+//! POST   /goaway              ends all connections, as a service does that is replaced (HTTP/2: GOAWAY)
 //! GET    /log                 messages answered, connections so far, what was wrong with requests
 //! POST   /push/{id}           the endpoint of a subscription
 //! ```
@@ -17,6 +18,7 @@ mod request;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -95,6 +98,8 @@ pub struct Sim {
     state: Arc<Mutex<State>>,
     /// Scheme, host and port under which it is reached.
     origin: Arc<str>,
+    /// Told when all connections are to end.
+    going: Arc<Notify>,
 }
 
 /// What is wrong with a request, and how it is answered.
@@ -106,7 +111,7 @@ impl Sim {
     /// # Errors
     /// The listener fails.
     pub async fn serve(listener: TcpListener, origin: &str, tls: Option<Arc<ServerConfig>>) -> io::Result<Infallible> {
-        let sim = Self { state: Arc::default(), origin: origin.into() };
+        let sim = Self { state: Arc::default(), origin: origin.into(), going: Arc::default() };
         let tls = tls.map(TlsAcceptor::from);
         let mut connections = JoinSet::new();
         loop {
@@ -129,10 +134,21 @@ impl Sim {
     }
 
     async fn attend(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let going = self.going.clone();
+        let told_to_go = going.notified();
         let service = service_fn(move |request| self.clone().answer(request));
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http2().max_concurrent_streams(STREAMS);
-        if let Err(error) = http.serve_connection(TokioIo::new(stream), service).await {
+        let mut told_to_go = pin!(told_to_go);
+        let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            () = &mut told_to_go => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
             tracing::debug!(error, "a connection broke off");
         }
     }
@@ -151,6 +167,10 @@ impl Sim {
             (&Method::GET, ("subscriptions", id)) => self.messages(id),
             (&Method::DELETE, ("subscriptions", id)) => self.leave(id),
             (&Method::PUT, ("behaviour", "")) => self.behave(&body),
+            (&Method::POST, ("goaway", "")) => {
+                self.going.notify_waiters();
+                Ok(json!({}))
+            }
             (&Method::GET, ("log", "")) => Ok(self.log()),
             _ => Err(Fault(StatusCode::NOT_FOUND, format!("{} /{path} is no call of this service", head.method))),
         };
