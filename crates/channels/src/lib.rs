@@ -4,6 +4,8 @@
 //! from the server, it asks for through a trait of its own. Those of vendors have one shape, [`vendor`].
 
 pub mod apns;
+pub mod fcm;
+mod http2;
 pub mod vendor;
 pub mod webpush;
 pub mod xg;

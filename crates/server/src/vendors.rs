@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use pigeonloft_channels::apns::{Apns, Credentials, Signers};
+use pigeonloft_channels::apns::{self, Apns, Signers};
+use pigeonloft_channels::fcm::{self, Fcm};
 use pigeonloft_channels::vendor::Vendor;
 use pigeonloft_channels::webpush::{self, Permits, WebPush};
 use pigeonloft_model::{AccessId, Channel, Code};
@@ -138,7 +139,7 @@ impl Vendors {
         let text = self.vault.open(access_id, sealed.channel, &sealed.sealed).map_err(|error| chain(&error))?;
         match sealed.channel {
             Channel::Apns => {
-                let credentials: Credentials = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+                let credentials: apns::Credentials = serde_json::from_str(&text).map_err(|error| error.to_string())?;
                 let apns = Apns::new(&credentials, &self.signers).map_err(|error| chain(&error))?;
                 Ok(Arc::new(apns))
             }
@@ -147,6 +148,11 @@ impl Vendors {
                     serde_json::from_str(&text).map_err(|error| error.to_string())?;
                 let webpush = WebPush::new(&credentials, &self.browsers()?).map_err(|error| chain(&error))?;
                 Ok(Arc::new(webpush))
+            }
+            Channel::Fcm => {
+                let credentials: fcm::Credentials = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+                let fcm = Fcm::new(&credentials).map_err(|error| chain(&error))?;
+                Ok(Arc::new(fcm))
             }
             other => Err(format!("this program has no channel {other}")),
         }

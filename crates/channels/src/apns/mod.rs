@@ -7,7 +7,6 @@
 //! A message that is sent again replaces the first on the device, for both carry the push's `apns-collapse-id`.
 
 mod client;
-mod connection;
 mod credentials;
 mod payload;
 mod signer;
@@ -24,6 +23,7 @@ pub use connection::NotAnEndpoint;
 pub use credentials::{BadCredentials, Credentials};
 pub use signer::Signers;
 
+use crate::http2::connection;
 use crate::vendor::{Opened, Outgoing, Target, Vendor};
 use client::Client;
 use payload::Payload;

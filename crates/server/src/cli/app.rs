@@ -3,6 +3,7 @@
 mod allow_ip;
 mod attribute;
 mod channel;
+mod fcm;
 mod webpush;
 
 use allow_ip::AllowIp;

@@ -1,5 +1,7 @@
 //! `pigeonloft sim`: the other side of a vendor's channel, for who has no account with the vendor.
 
+mod fcm;
+
 use std::net::SocketAddr;
 
 use clap::{Args, Subcommand};
@@ -13,12 +15,14 @@ use super::serve::runtime;
 #[derive(Debug, Subcommand)]
 pub(super) enum SimCommand {
     Webpush(Webpush),
+    Fcm(fcm::Fcm),
 }
 
 impl SimCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
             Self::Webpush(webpush) => webpush.run(),
+            Self::Fcm(fcm) => fcm.run(),
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use pigeonloft_channels::{apns, webpush as browsers};
+use pigeonloft_channels::{apns, fcm as google, webpush as browsers};
 use pigeonloft_model::{AccessId, Channel};
 use pigeonloft_store::Store;
 
-use super::{unknown, webpush};
+use super::{fcm, unknown, webpush};
 use crate::cli::credentials;
 use crate::cli::data_dir::{DataDir, wait};
 use crate::cli::failure::{Failure, say};
@@ -70,7 +70,8 @@ impl Of {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
         pigeonloft app channel set --app 1600007893 apns --key AuthKey_ABC123DEFG.p8 --key-id ABC123DEFG \\\n    \
-        --team-id DEF123GHIJ --topic com.example.shop")]
+        --team-id DEF123GHIJ --topic com.example.shop\n  \
+        pigeonloft app channel set --app 1500001048 fcm --service-account shop-firebase-adminsdk.json")]
 pub(in crate::cli) struct Set {
     #[command(flatten)]
     of: Of,
@@ -81,6 +82,7 @@ pub(in crate::cli) struct Set {
 #[derive(Debug, Subcommand)]
 enum VendorCredentials {
     Apns(Apns),
+    Fcm(fcm::Set),
     Webpush(webpush::Set),
 }
 
@@ -154,6 +156,7 @@ impl Set {
         let store = self.of.data.open()?;
         let (channel, text) = match &self.vendor {
             VendorCredentials::Apns(apns) => (Channel::Apns, serde_json::to_string(&apns.credentials()?)),
+            VendorCredentials::Fcm(fcm) => (Channel::Fcm, serde_json::to_string(&fcm.credentials()?)),
             VendorCredentials::Webpush(webpush) => (Channel::Webpush, serde_json::to_string(&webpush.credentials()?)),
         };
         let text = text.map_err(|error| Failure::of("cannot write JSON", &error))?;
@@ -186,6 +189,12 @@ fn shown(channel: Channel, text: &str) -> Result<String, String> {
             let of: apns::Credentials = serde_json::from_str(text).map_err(|error| error.to_string())?;
             let url = of.url.map(|url| format!("  url {url}")).unwrap_or_default();
             Ok(format!("key-id {}  team-id {}  topic {}{url}", of.key_id, of.team_id, of.topic))
+        }
+        Channel::Fcm => {
+            let of: google::Credentials = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let (project_id, client_email) = of.names().map_err(|error| crate::chain::chain(&error))?;
+            let url = of.url.map(|url| format!("  url {url}")).unwrap_or_default();
+            Ok(format!("project {project_id}  account {client_email}{url}"))
         }
         Channel::Webpush => {
             let of: browsers::Credentials = serde_json::from_str(text).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Connection: one line to APNs, opened when it is needed and kept open. Whoever sends has a handle of it; when it breaks,
+//! Connection: one line to a vendor, opened when it is needed and kept open. Whoever sends has a handle of it; when it breaks,
 //! the next who needs it opens another.
 
 use std::io;
@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::{Connection, SendRequest};
+use h2::client::{Connection, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong};
-use http::uri::{Authority, Scheme, Uri};
+use http::header::RETRY_AFTER;
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{HeaderMap, Method, Request};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -18,10 +20,10 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// How long a connection may take to be open, TLS included.
+/// How long a connection may take to be open, TLS included; with one question and its answer, too.
 const OPENED_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often an open connection is asked whether it is there. Apple wants it seldom, firewalls forget within minutes.
+/// How often an open connection is asked whether it is there. Vendors want it seldom, firewalls forget within minutes.
 const PING_EVERY: Duration = Duration::from_secs(60);
 
 /// How long it may take to answer.
@@ -38,11 +40,11 @@ pub enum NotAnEndpoint {
     Trusted,
 }
 
-/// Where APNs is.
+/// Where the other side is.
 #[derive(Clone)]
-pub(super) struct Endpoint {
-    pub(super) scheme: Scheme,
-    pub(super) authority: Authority,
+pub(crate) struct Endpoint {
+    pub(crate) scheme: Scheme,
+    pub(crate) authority: Authority,
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
@@ -56,13 +58,18 @@ impl std::fmt::Debug for Endpoint {
 
 impl Endpoint {
     /// At this URL; `trusted`: a certificate, PEM, that is trusted there instead of the public authorities.
-    pub(super) fn new(url: &str, trusted: Option<&str>) -> Result<Self, NotAnEndpoint> {
+    pub(crate) fn new(url: &str, trusted: Option<&str>) -> Result<Self, NotAnEndpoint> {
+        let wrong = || NotAnEndpoint::Url(url.to_owned());
+        let (endpoint, path) = Self::and_path(url, trusted)?;
+        if path == "/" { Ok(endpoint) } else { Err(wrong()) }
+    }
+
+    /// Where a URL leads, and the path there.
+    pub(crate) fn and_path(url: &str, trusted: Option<&str>) -> Result<(Self, PathAndQuery), NotAnEndpoint> {
         let wrong = || NotAnEndpoint::Url(url.to_owned());
         let parts = url.parse::<Uri>().map_err(|_| wrong())?.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else { return Err(wrong()) };
-        if parts.path_and_query.is_some_and(|path| path != "/") {
-            return Err(wrong());
-        }
+        let path = parts.path_and_query.unwrap_or(PathAndQuery::from_static("/"));
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = match scheme.as_str() {
             "https" => {
@@ -73,7 +80,15 @@ impl Endpoint {
             _ => return Err(wrong()),
         };
         let port = authority.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
-        Ok(Self { scheme, authority, host, port, tls })
+        Ok((Self { scheme, authority, host, port, tls }, path))
+    }
+
+    /// A request for something there; `None`: a part of it cannot be in one.
+    pub(crate) fn post(&self, path: &str, headers: HeaderMap) -> Option<Request<()>> {
+        let uri = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone()).path_and_query(path);
+        let mut request = Request::builder().method(Method::POST).uri(uri.build().ok()?).body(()).ok()?;
+        *request.headers_mut() = headers;
+        Some(request)
     }
 
     async fn open(&self) -> io::Result<SendRequest<Bytes>> {
@@ -116,7 +131,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, mut connection) = h2::client::Builder::new()
-        // Until the peer has said how many streams it takes: Apple takes one.
+        // Until the peer has said how many streams it takes: Apple takes one before it knows who we are.
         .initial_max_send_streams(1)
         .enable_push(false)
         .handshake(stream)
@@ -135,12 +150,12 @@ where
     let ended = tokio::select! {
         ended = connection => ended,
         () = until_silent(pings) => {
-            tracing::debug!("APNs does not answer a ping: the connection is given up");
+            tracing::debug!("a vendor does not answer a ping: the connection is given up");
             return;
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection to APNs ended");
+        tracing::debug!(%error, "a connection to a vendor ended");
     }
 }
 
@@ -158,19 +173,19 @@ async fn until_silent(pings: Option<PingPong>) {
 
 /// A place for a connection.
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(crate) struct Lane {
     current: Mutex<Arc<OnceCell<SendRequest<Bytes>>>>,
 }
 
 /// A handle of a lane's connection.
-pub(super) struct Handle {
+pub(crate) struct Handle {
     cell: Arc<OnceCell<SendRequest<Bytes>>>,
-    pub(super) sender: SendRequest<Bytes>,
+    pub(crate) sender: SendRequest<Bytes>,
 }
 
 impl Lane {
     /// The connection, opened if there is none. Whoever asks meanwhile waits for the same.
-    pub(super) async fn handle(&self, endpoint: &Endpoint) -> io::Result<Handle> {
+    pub(crate) async fn handle(&self, endpoint: &Endpoint) -> io::Result<Handle> {
         let cell = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let open = async || match timeout(OPENED_WITHIN, endpoint.open()).await {
             Ok(opened) => opened,
@@ -181,10 +196,56 @@ impl Lane {
     }
 
     /// The connection of this handle is of no use any more: the next handle is of another.
-    pub(super) fn give_up(&self, handle: &Handle) {
+    pub(crate) fn give_up(&self, handle: &Handle) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&current, &handle.cell) {
             *current = Arc::default();
         }
+    }
+}
+
+/// Longest body of an answer that is read. What refuses a message is much shorter.
+const ANSWER_BYTES: usize = 16 << 10;
+
+/// What the other side answers.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// What it says in `retry-after`, where that is a number of seconds.
+    pub(crate) after: Option<Duration>,
+    /// As much of it as came.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) async fn read(answer: ResponseFuture) -> Result<Self, h2::Error> {
+        let answer = answer.await?;
+        let status = answer.status().as_u16();
+        let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let mut stream = answer.into_body();
+        let mut body = Vec::new();
+        while let Some(part) = stream.data().await {
+            // The status says enough where the rest does not come.
+            let Ok(part) = part else { break };
+            let _ = stream.flow_control().release_capacity(part.len());
+            body.extend_from_slice(&part);
+            if body.len() > ANSWER_BYTES {
+                break;
+            }
+        }
+        Ok(Self { status, after: after.map(Duration::from_secs), body })
+    }
+}
+
+/// Asks once, over a connection that is closed after.
+pub(crate) async fn ask(endpoint: &Endpoint, request: Request<()>, body: Bytes) -> io::Result<Answer> {
+    let asked = async {
+        let mut sender = endpoint.open().await?.ready().await.map_err(io::Error::other)?;
+        let (answer, mut stream) = sender.send_request(request, false).map_err(io::Error::other)?;
+        stream.send_data(body, true).map_err(io::Error::other)?;
+        Answer::read(answer).await.map_err(io::Error::other)
+    };
+    match timeout(OPENED_WITHIN, asked).await {
+        Ok(answered) => answered,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }

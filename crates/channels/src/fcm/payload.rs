@@ -1,0 +1,317 @@
+//! Payload: the bytes of a push on FCM. Built once for each push; only token, `msg_id` and `ttl` differ from device to device,
+//! and are put in between.
+//!
+//! ```json
+//! {"message":{"token":"…","data":{"msg_id":"7-12","push_id":"7","custom_content":"…"},
+//!  "notification":{"title":"…","body":"…"},
+//!  "android":{"ttl":"86400s","priority":"HIGH","notification":{"tag":"7","channel_id":"…"}}}}
+//! ```
+//!
+//! What is shown while the app sleeps is `notification`; `data` is handed to the app, with a tap or at once. What a tap opens
+//! is in `data.action`: FCM's own `click_action` names an intent filter, which the published API does not know, and one that no
+//! app declares would make the tap do nothing.
+
+use bytes::Bytes;
+use pigeonloft_model::attribute::Values;
+use pigeonloft_model::{Audience, DeviceId, Expire, MessageId, MessageType, Push, PushId, Verdict};
+use serde_json::{Map, Value, json};
+
+use crate::vendor::{Outgoing, Target};
+
+/// The most bytes of a message that FCM takes, of which it counts what is shown and the data.
+const BYTES_MAX: usize = 4_096;
+
+/// The longest that FCM keeps a message for a device that is not online, in seconds: 28 days.
+const TTL_MAX: i64 = 28 * 86_400;
+
+/// What all messages of a push share.
+#[derive(Debug)]
+pub(super) struct Payload {
+    push_id: PushId,
+    /// Unix seconds; 0: it is not kept for a device that is offline.
+    expire_at: i64,
+    parts: Parts,
+}
+
+/// What differs from device to device no more than by what is put in between.
+#[derive(Debug)]
+enum Parts {
+    /// The same for every device.
+    Same(Cut),
+    /// Attributes are filled into the texts of this push, for each device anew. Its audience is left out.
+    Filled(Box<Push>),
+}
+
+/// The bytes, cut where something is put in between.
+#[derive(Debug)]
+struct Cut {
+    /// From the end of `msg_id` to the begin of `ttl`.
+    middle: String,
+    /// From the end of `ttl`.
+    tail: String,
+}
+
+impl Payload {
+    /// Of a push.
+    ///
+    /// # Errors
+    /// It is longer than FCM takes.
+    pub(super) fn new(outgoing: &Outgoing<'_>) -> Result<Self, Verdict> {
+        let &Outgoing { push_id, push, expire_at } = outgoing;
+        let expire_at = if push.expire == Expire::OnlineOnly { 0 } else { expire_at };
+        let parts = match push.message.is_filled() {
+            true => Parts::Filled(Box::new(Push { audience: Audience::All {}, ..push.clone() })),
+            false => Parts::Same(Cut::of(push_id, push)?),
+        };
+        Ok(Self { push_id, expire_at, parts })
+    }
+
+    /// The body for one device, sent at `now` (unix seconds).
+    ///
+    /// # Errors
+    /// It is longer than FCM takes.
+    pub(super) fn body(&self, target: &Target, values: &Values, now: i64) -> Result<Bytes, Verdict> {
+        let ttl = (self.expire_at - now).clamp(0, TTL_MAX);
+        match &self.parts {
+            Parts::Same(cut) => Ok(cut.joined(self.push_id, target, ttl)),
+            Parts::Filled(push) => {
+                let message = push.message.filled(|name| values.get(target.device, name));
+                let cut = Cut::of(self.push_id, &Push { message, ..(**push).clone() })?;
+                Ok(cut.joined(self.push_id, target, ttl))
+            }
+        }
+    }
+}
+
+impl Cut {
+    fn of(push_id: PushId, push: &Push) -> Result<Self, Verdict> {
+        let data = Value::Object(data(push_id, push)).to_string();
+        let shown = (push.message_type == MessageType::Notify).then(|| Shown::of(push_id, push));
+        let bytes = data.len() + longest_msg_id() + shown.as_ref().map_or(0, Shown::bytes);
+        if bytes > BYTES_MAX {
+            return Err(Verdict::Refused("MessageTooBig".into()));
+        }
+        // An object that is not empty, which has its `msg_id` in front.
+        let mut middle = format!(",{}", &data[1..]);
+        let mut tail = match shown {
+            Some(_) => r#","priority":"HIGH""#.to_owned(),
+            // Nothing to wake the user for.
+            None => r#","priority":"NORMAL""#.to_owned(),
+        };
+        if let Some(collapse) = push.collapse_id {
+            // Of several that wait for a device, it gets the last. Only where that was asked for: of four such keys FCM keeps
+            // messages for a device, and drops those of a fifth.
+            tail.push_str(&format!(r#","collapse_key":"{collapse}""#));
+        }
+        if let Some(Shown { notification, android }) = shown {
+            middle.push_str(&format!(r#","notification":{notification}"#));
+            tail.push_str(&format!(r#","notification":{android}"#));
+        }
+        tail.push_str("}}}");
+        middle.push_str(r#","android":{"ttl":""#);
+        Ok(Self { middle, tail })
+    }
+
+    fn joined(&self, push: PushId, target: &Target, ttl: i64) -> Bytes {
+        let Self { middle, tail } = self;
+        let token = Value::from(target.token.as_str());
+        let msg_id = MessageId { push, device: target.device };
+        format!(r#"{{"message":{{"token":{token},"data":{{"msg_id":"{msg_id}"{middle}{ttl}s"{tail}"#).into()
+    }
+}
+
+/// Bytes of the longest `msg_id` with its name.
+fn longest_msg_id() -> usize {
+    let longest = MessageId { push: PushId(i64::MAX), device: DeviceId(i64::MAX) };
+    format!(r#""msg_id":"{longest}","#).len()
+}
+
+/// What the app is given. FCM has texts here and nothing else.
+fn data(push_id: PushId, push: &Push) -> Map<String, Value> {
+    let message = &push.message;
+    let mut data = Map::new();
+    data.insert("push_id".into(), json!(push_id.to_string()));
+    if push.message_type == MessageType::Message {
+        for (name, text) in [("title", &message.title), ("content", &message.content)] {
+            data.insert(name.into(), json!(text));
+        }
+    }
+    if let Some(content) = message.custom_content() {
+        data.insert("custom_content".into(), json!(content));
+    }
+    if let Some(action) = android(push, "action") {
+        data.insert("action".into(), json!(action.to_string()));
+    }
+    for (name, value) in message.rest.iter().filter(|(name, _)| !is_reserved(name)) {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        data.entry(name.clone()).or_insert(text.into());
+    }
+    data
+}
+
+/// Names that FCM refuses in `data`: its own.
+fn is_reserved(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    matches!(lower.as_str(), "from" | "message_type" | "notification" | "collapse_key")
+        || lower.starts_with("google")
+        || lower.starts_with("gcm")
+}
+
+/// A member of `message.android`.
+fn android<'a>(push: &'a Push, member: &str) -> Option<&'a Value> {
+    push.message.android.as_ref()?.get(member)
+}
+
+/// What is shown, in two parts: on whatever device, and on Android.
+struct Shown {
+    notification: String,
+    android: String,
+}
+
+impl Shown {
+    fn of(push_id: PushId, push: &Push) -> Self {
+        let message = &push.message;
+        let mut notification = Map::new();
+        for (name, text) in [("title", &message.title), ("body", &message.content)] {
+            if !text.is_empty() {
+                notification.insert(name.into(), json!(text));
+            }
+        }
+        if let Some(image) = message.rest.get("xg_media_resources") {
+            notification.insert("image".into(), image.clone());
+        }
+        let android = Value::Object(on_android(push_id, push)).to_string();
+        Self { notification: Value::Object(notification).to_string(), android }
+    }
+
+    fn bytes(&self) -> usize {
+        self.notification.len() + self.android.len()
+    }
+}
+
+fn on_android(push_id: PushId, push: &Push) -> Map<String, Value> {
+    let text = |member: &str| android(push, member).and_then(Value::as_str);
+    let number = |member: &str| android(push, member).and_then(Value::as_i64);
+    let is_on = |member: &str| number(member) == Some(1);
+    // A message with the same tag takes the place of the one that is shown: a repeat does, and what was asked to.
+    let tag = match number("n_id") {
+        Some(id) => format!("n{id}"),
+        None => push.collapse_id.unwrap_or(push_id).to_string(),
+    };
+    let members = [
+        ("tag", Some(json!(tag))),
+        ("channel_id", text("fcm_ch_id").or_else(|| text("n_ch_id")).map(Value::from)),
+        ("icon", text("small_icon").map(Value::from)),
+        (
+            "color",
+            number("icon_color").filter(|color| *color != 0).map(|color| json!(format!("#{:06x}", color & 0xff_ffff))),
+        ),
+        ("sound", text("ring_raw").map(Value::from)),
+        ("default_sound", (is_on("ring") && text("ring_raw").is_none()).then(|| json!(true))),
+        ("default_vibrate_timings", is_on("vibrate").then(|| json!(true))),
+        ("default_light_settings", is_on("lights").then(|| json!(true))),
+        ("sticky", (number("clearable") == Some(0)).then(|| json!(true))),
+        // -2, one more, is what a device does by itself; -1 and 0 cannot be said.
+        ("notification_count", number("badge_type").filter(|badge| *badge > 0).map(Value::from)),
+    ];
+    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use pigeonloft_model::{Platform, Zone};
+
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000;
+
+    fn made(given: &Value) -> Result<Payload, Verdict> {
+        let mut body = json!({ "audience_type": "account", "account_list": ["ann"], "message_type": "notify",
+            "message": { "title": "t", "content": "c" } });
+        for (name, value) in given.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let push = Push::parse(body.to_string().as_bytes(), Platform::Android, NOW, Zone::CHINA).unwrap();
+        Payload::new(&Outgoing { push_id: PushId(7), push: &push, expire_at: NOW + 3_600 })
+    }
+
+    fn sent(payload: &Payload, now: i64) -> Value {
+        let target = Target { device: DeviceId(12), token: "to\"ken".into(), detail: None };
+        let values = Values::new(vec!["name".into()], vec![(DeviceId(12), 0, "Ann".into())]);
+        serde_json::from_slice(&payload.body(&target, &values, now).unwrap()).unwrap()
+    }
+
+    fn of(given: &Value) -> Value {
+        sent(&made(given).unwrap(), NOW)
+    }
+
+    #[test]
+    fn every_member_of_the_contract_has_its_place() {
+        let message = json!({ "title": "t", "content": "c", "thread_id": "talk", "from": "x", "google.x": 1, "level": 3,
+            "xg_media_resources": "https://example.com/a.png",
+            "android": { "custom_content": "{\"a\":1}", "fcm_ch_id": "news", "n_ch_id": "other", "small_icon": "bird",
+                "icon_color": 255, "ring": 1, "ring_raw": "bell", "vibrate": 1, "lights": 1, "clearable": 0,
+                "badge_type": 3, "action": { "action_type": 3, "intent": "shop://cart" } } });
+        assert_eq!(
+            of(&json!({ "message": message })),
+            json!({ "message": {
+                "token": "to\"ken",
+                "data": { "msg_id": "7-12", "push_id": "7", "custom_content": "{\"a\":1}",
+                    "action": "{\"action_type\":3,\"intent\":\"shop://cart\"}", "thread_id": "talk", "level": "3",
+                    "xg_media_resources": "https://example.com/a.png" },
+                "notification": { "title": "t", "body": "c", "image": "https://example.com/a.png" },
+                "android": { "ttl": "3600s", "priority": "HIGH", "notification": { "tag": "7", "channel_id": "news",
+                    "icon": "bird", "color": "#0000ff", "sound": "bell", "default_vibrate_timings": true,
+                    "default_light_settings": true, "sticky": true, "notification_count": 3 } },
+            }})
+        );
+    }
+
+    #[test]
+    fn a_repeat_takes_the_place_of_the_first_and_so_does_what_is_to_collapse() {
+        let tag = |given: Value| of(&given)["message"]["android"]["notification"]["tag"].clone();
+        assert_eq!(tag(json!({})), "7");
+        assert_eq!(tag(json!({ "message": { "title": "t", "android": { "n_id": 5 } } })), "n5");
+        let collapses = json!({ "audience_type": "package_token_push", "upload_id": 1, "collapse_id": 3 });
+        assert_eq!(tag(collapses.clone()), "3");
+        assert_eq!(of(&collapses)["message"]["android"]["collapse_key"], "3");
+        assert_eq!(of(&json!({}))["message"]["android"]["collapse_key"], Value::Null);
+    }
+
+    #[test]
+    fn texts_are_filled_for_each_device() {
+        let given = json!({ "message": { "title": "Dear {{name|friend}}", "content": "{{other|\"c\"}}" } });
+        let message = &of(&given)["message"];
+        assert_eq!(message["notification"], json!({ "title": "Dear Ann", "body": "\"c\"" }));
+        assert_eq!(message["android"]["ttl"], "3600s");
+    }
+
+    #[test]
+    fn an_in_app_message_shows_nothing() {
+        let silent = &of(&json!({ "message_type": "message" }))["message"];
+        assert_eq!(silent["data"], json!({ "msg_id": "7-12", "push_id": "7", "title": "t", "content": "c" }));
+        assert_eq!(silent["android"], json!({ "ttl": "3600s", "priority": "NORMAL" }));
+        assert_eq!(silent["notification"], Value::Null);
+    }
+
+    #[test]
+    fn a_message_lives_for_what_is_left_of_the_push() {
+        let payload = made(&json!({})).unwrap();
+        let ttl = |now| sent(&payload, now)["message"]["android"]["ttl"].clone();
+        assert_eq!([ttl(NOW + 3_599), ttl(NOW + 3_600), ttl(NOW + 9_999)], ["1s", "0s", "0s"]);
+        assert_eq!(ttl(NOW - 30 * 86_400), "2419200s");
+        assert_eq!(of(&json!({ "expire_time": 0 }))["message"]["android"]["ttl"], "0s", "who is online now, or nobody");
+    }
+
+    #[test]
+    fn a_message_has_at_most_4096_bytes() {
+        let of = |letters: usize| {
+            let android = json!({ "custom_content": "\\".repeat(letters) });
+            made(&json!({ "message": { "title": "t", "content": "c".repeat(1_000), "android": android } })).map(|_| ())
+        };
+        // A backslash is two bytes in the call, and two again here.
+        let most = (0..1_500).rev().find(|letters| of(*letters).is_ok()).unwrap();
+        assert!((1_400..1_500).contains(&most), "{most}");
+        assert_eq!(of(most + 1), Err(Verdict::Refused("MessageTooBig".into())));
+    }
+}
