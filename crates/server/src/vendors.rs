@@ -1,5 +1,7 @@
 //! Vendors: the channels that apps have with vendors, made of their credentials and kept as long as these stay the same.
 
+mod hygiene;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -18,6 +20,7 @@ use crate::chain::chain;
 use crate::config;
 use crate::lock::lock;
 use crate::vault::Vault;
+use hygiene::Hygiene;
 
 /// How long credentials are used before the database is asked again: so soon a change by the command line is seen.
 const REMEMBERED: Duration = Duration::from_secs(2);
@@ -39,6 +42,7 @@ pub struct Vendors {
     /// The connections to browsers' push services, once there is an app that uses them.
     browsers: OnceLock<Arc<webpush::Client>>,
     apps: Mutex<HashMap<AccessId, Known>>,
+    hygiene: Mutex<HashMap<(AccessId, Channel), Hygiene>>,
 }
 
 #[derive(Debug)]
@@ -55,7 +59,8 @@ impl Vendors {
         let signers = Signers::default();
         let permits = Permits { plain_http: webpush.allow_http, private_addresses: webpush.allow_private_addresses };
         let trusted = webpush.trusted_certificate.clone();
-        Self { vault, signers, permits, trusted, browsers: OnceLock::new(), apps: Mutex::default() }
+        let (apps, hygiene) = (Mutex::default(), Mutex::default());
+        Self { vault, signers, permits, trusted, browsers: OnceLock::new(), apps, hygiene }
     }
 
     /// What the endpoints of browsers may be.
@@ -125,6 +130,19 @@ impl Vendors {
         let vendors = Arc::new(vendors);
         apps.insert(access_id, Known { asked: Instant::now(), credentials, vendors: vendors.clone() });
         Ok(vendors)
+    }
+
+    /// Whether tokens are to be forgotten of which a vendor said that they are dead: so many, of so many that it answered
+    /// for. Not while it says so of most.
+    pub(crate) fn believes(&self, access_id: AccessId, channel: Channel, asked: usize, dead: usize) -> bool {
+        let believed = lock(&self.hygiene).entry((access_id, channel)).or_default().believes(asked, dead);
+        if !believed && dead > 0 {
+            tracing::warn!(
+                %access_id, %channel, asked, dead,
+                "a vendor says of most tokens that they are dead: none is forgotten; look at the app's credentials and environment"
+            );
+        }
+        believed
     }
 
     fn make(&self, access_id: AccessId, sealed: &SealedCredentials) -> Result<Arc<dyn Vendor>, Code> {

@@ -211,6 +211,19 @@ impl Server {
         String::from_utf8(output.stdout).expect("it prints UTF-8")
     }
 
+    /// As [`Server::run`], of a command that may fail: then what it wrote on standard error.
+    ///
+    /// # Errors
+    /// It failed.
+    ///
+    /// # Panics
+    /// The binary cannot be run.
+    pub fn try_run<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
+        let output = self.command(arguments).output().expect("the binary can be run");
+        let [printed, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        if output.status.success() { Ok(printed) } else { Err(error) }
+    }
+
     /// Creates an app of this platform.
     #[must_use]
     pub fn app(&self, platform: &str) -> App {

@@ -1,7 +1,7 @@
 //! Client: sends a batch over a few connections, as many messages at once as the other side allows, and without a task for
 //! each. A connection that waits for room leaves what is to be sent to the others.
 //!
-//! What certainly was not taken is sent again for [`TRIED_FOR`]: refused streams, those above the last of a GOAWAY, and what
+//! What certainly was not taken is sent again for [`Patience::tried_for`]: refused streams, those above the last of a GOAWAY, and what
 //! Apple asks to send later. What may have been taken is not: no answer is [`Verdict::Unknown`].
 
 use std::sync::Mutex;
@@ -22,7 +22,7 @@ use pigeonloft_model::{Code, Verdict};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::connection::{Endpoint, Lane, NotAnEndpoint};
+use super::connection::{Endpoint, Lane};
 use super::payload::Payload;
 use super::signer::Signer;
 use super::verdict::{EXPIRED_TOKEN, verdict};
@@ -34,11 +34,16 @@ const CONNECTIONS: usize = 4;
 /// Messages that one connection is given before the next has its turn.
 const AT_A_STRETCH: usize = 32;
 
-/// How long the other side may be silent, with messages unanswered.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
+/// How long the other side is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// How long it may be silent, with messages unanswered.
+    answered_within: Duration,
+    /// How long a batch is sent again and again, as far as it is not taken.
+    tried_for: Duration,
+}
 
-/// How long a batch is sent again and again, as far as it is not taken.
-const TRIED_FOR: Duration = Duration::from_secs(20);
+const PATIENCE: Patience = Patience { answered_within: Duration::from_secs(15), tried_for: Duration::from_secs(20) };
 
 /// The waits between two tries grow from the first to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -55,6 +60,7 @@ const TOKEN_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 pub(super) struct Client {
     endpoint: Endpoint,
     lanes: [Lane; CONNECTIONS],
+    patience: Patience,
 }
 
 /// What became of one try.
@@ -89,8 +95,8 @@ impl Batch<'_> {
 }
 
 impl Client {
-    pub(super) fn new(endpoint: &Endpoint) -> Result<Self, NotAnEndpoint> {
-        Ok(Self { endpoint: endpoint.clone(), lanes: Default::default() })
+    pub(super) fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, lanes: Default::default(), patience: PATIENCE }
     }
 
     /// Sends to each of these; the verdicts stand in their order.
@@ -103,7 +109,7 @@ impl Client {
     ) -> Vec<Verdict> {
         let mut verdicts = vec![None; targets.len()];
         let mut places: Vec<usize> = (0..targets.len()).collect();
-        let deadline = Instant::now() + TRIED_FOR;
+        let deadline = Instant::now() + self.patience.tried_for;
         let mut wait = FIRST_WAIT;
         loop {
             let Some(authorization) = signer.authorization(SystemTime::now()) else {
@@ -159,7 +165,8 @@ impl Client {
         let mut sender = handle.sender.clone();
         let mut open = FuturesUnordered::new();
         let (mut sends, mut stretch) = (true, 0);
-        let silence = sleep_until(Instant::now() + ANSWERED_WITHIN);
+        let answered_within = self.patience.answered_within;
+        let silence = sleep_until(Instant::now() + answered_within);
         tokio::pin!(silence);
         let mut heard = Instant::now();
         loop {
@@ -190,8 +197,8 @@ impl Client {
                     answers.push(answer);
                 }
                 () = &mut silence, if !open.is_empty() => {
-                    if heard.elapsed() < ANSWERED_WITHIN {
-                        silence.as_mut().reset(heard + ANSWERED_WITHIN);
+                    if heard.elapsed() < answered_within {
+                        silence.as_mut().reset(heard + answered_within);
                         continue;
                     }
                     // What is dropped unanswered is unknown.
@@ -326,3 +333,6 @@ fn broken_by(error: &h2::Error) -> String {
 fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(fastrand::f64().mul_add(0.5, 0.5))
 }
+
+#[cfg(test)]
+pub(super) mod tests;

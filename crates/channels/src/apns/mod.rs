@@ -44,7 +44,7 @@ impl Apns {
     /// # Errors
     /// The key is none, or the endpoint.
     pub fn new(credentials: &Credentials, signers: &Signers) -> Result<Self, BadCredentials> {
-        let client = |environment| Client::new(&credentials.endpoint(environment)?);
+        let client = |environment| credentials.endpoint(environment).map(Client::new);
         Ok(Self {
             topic: credentials.topic.clone(),
             signer: signers.of(credentials)?,

@@ -113,3 +113,56 @@ impl Signer {
 fn age(at: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(at).unwrap_or(Duration::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apns::sim::Team;
+
+    fn credentials() -> Credentials {
+        crate::apns::client::tests::credentials("http://127.0.0.1:1")
+    }
+
+    #[test]
+    fn a_token_is_used_for_fifty_minutes_and_then_made_anew() {
+        let signer = Signer::new(&credentials()).unwrap();
+        let begin = SystemTime::now();
+        let at = |minutes: u64| signer.authorization(begin + Duration::from_secs(60 * minutes)).unwrap();
+        let first = at(0);
+        assert_eq!(at(49), first);
+        let second = at(51);
+        assert_ne!(second, first);
+        assert_eq!(at(60), second);
+        assert_ne!(at(0), second, "a clock that was set back does not keep it for longer");
+    }
+
+    #[test]
+    fn a_token_that_is_refused_as_too_old_is_replaced_unless_it_is_new() {
+        let signer = Signer::new(&credentials()).unwrap();
+        let begin = SystemTime::now();
+        let first = signer.authorization(begin).unwrap();
+        assert!(!signer.refused(&first, begin + Duration::from_secs(19 * 60)));
+        assert!(signer.refused(&first, begin + Duration::from_secs(21 * 60)));
+        let second = signer.authorization(begin + Duration::from_secs(21 * 60)).unwrap();
+        assert_ne!(second, first);
+        assert!(signer.refused(&first, begin + Duration::from_secs(21 * 60)), "another has replaced it already");
+        assert_eq!(signer.authorization(begin + Duration::from_secs(22 * 60)).unwrap(), second);
+    }
+
+    #[test]
+    fn apps_with_the_same_key_share_a_signer_and_apple_takes_what_it_signs() {
+        let (signers, credentials) = (Signers::default(), credentials());
+        let signer = signers.of(&credentials).unwrap();
+        let other_topic = Credentials { topic: "com.example.other".into(), ..credentials.clone() };
+        assert!(Arc::ptr_eq(&signer, &signers.of(&other_topic).unwrap()));
+        let other_team = Credentials { team_id: "0000000000".into(), ..credentials.clone() };
+        assert!(!Arc::ptr_eq(&signer, &signers.of(&other_team).unwrap()));
+        let team = Team::new(&credentials.key, &credentials.key_id, &credentials.team_id).unwrap();
+        let token = |of: &Signer| of.authorization(SystemTime::now()).unwrap();
+        assert_eq!(team.check(token(&signer).to_str().unwrap()), Ok(()));
+        let wrong = signers.of(&other_team).unwrap();
+        assert_eq!(team.check(token(&wrong).to_str().unwrap()), Err("InvalidProviderToken"));
+        let old = signer.sign(SystemTime::now() - Duration::from_secs(3_700)).unwrap();
+        assert_eq!(team.check(old.to_str().unwrap()), Err("ExpiredProviderToken"));
+    }
+}

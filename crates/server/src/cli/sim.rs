@@ -1,5 +1,6 @@
 //! `pigeonloft sim`: the other side of a vendor's channel, for who has no account with the vendor.
 
+mod apns;
 mod fcm;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use super::serve::runtime;
 /// Play a vendor: takes messages as strictly as the vendor does, keeps them, and misbehaves when told to
 #[derive(Debug, Subcommand)]
 pub(super) enum SimCommand {
+    Apns(apns::Apns),
     Webpush(Webpush),
     Fcm(fcm::Fcm),
 }
@@ -21,6 +23,7 @@ pub(super) enum SimCommand {
 impl SimCommand {
     pub(super) fn run(self) -> Result<(), Failure> {
         match self {
+            Self::Apns(apns) => apns.run(),
             Self::Webpush(webpush) => webpush.run(),
             Self::Fcm(fcm) => fcm.run(),
         }

@@ -146,7 +146,7 @@ impl Run {
             expire_at: stored.expire_at,
             started_at: stored.started_at.unwrap_or_else(unix_millis),
             audience_rows: stored.counts.audience_rows,
-            vendors: OpenedVendors::default(),
+            vendors: OpenedVendors::none(stored.access_id),
         })
     }
 

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use pigeonloft_channels::vendor::{Opened, Outgoing, Target};
 use pigeonloft_model::attribute::Values;
-use pigeonloft_model::{Channel, Code, DeviceId, MessageType, Outcome, Push, PushId, Verdict};
+use pigeonloft_model::{AccessId, Channel, Code, DeviceId, MessageType, Outcome, Push, PushId, Verdict};
 use pigeonloft_store::{App, DeadToken};
 
 use crate::clock::unix_millis;
 use crate::loft::Loft;
 
 /// The channels of vendors that a push may use, opened for it.
-#[derive(Default)]
-pub(super) struct OpenedVendors(Vec<(Channel, OpenedVendor)>);
+pub(super) struct OpenedVendors {
+    access_id: AccessId,
+    opened: Vec<(Channel, OpenedVendor)>,
+}
 
 /// One of them, or what becomes of each message, where it takes none of the push.
 type OpenedVendor = Result<Box<dyn Opened>, Verdict>;
@@ -51,6 +53,11 @@ impl Targets {
 }
 
 impl OpenedVendors {
+    /// None of them, of an app.
+    pub(super) fn none(access_id: AccessId) -> Self {
+        Self { access_id, opened: Vec::new() }
+    }
+
     /// Those of an app, for one of its pushes.
     pub(super) async fn of(
         loft: &Loft,
@@ -61,7 +68,7 @@ impl OpenedVendors {
     ) -> Result<Self, pigeonloft_store::Error> {
         // What is handed to an app and not shown goes through our own channel alone; Apple has a way for it.
         if push.message_type == MessageType::Message && !app.platform.is_apple() {
-            return Ok(Self::default());
+            return Ok(Self::none(app.access_id));
         }
         let vendors = loft.vendors.of(&loft.store, app.access_id).await?;
         let allowed = vendors.iter().filter(|(channel, _)| push.allows(*channel));
@@ -72,7 +79,7 @@ impl OpenedVendors {
             };
             (*channel, opened)
         });
-        Ok(Self(opened.collect()))
+        Ok(Self { access_id: app.access_id, opened: opened.collect() })
     }
 
     /// Those of the devices at places for which `wanted` says so that a channel leads to. A device with tokens on several
@@ -86,7 +93,7 @@ impl OpenedVendors {
         devices: &[DeviceId],
         wanted: &(dyn Fn(usize) -> bool + Sync),
     ) -> Result<Targets, pigeonloft_store::Error> {
-        if self.0.is_empty() {
+        if self.opened.is_empty() {
             return Ok(Targets::default());
         }
         let places: Vec<usize> = (0..devices.len()).filter(|place| wanted(*place)).collect();
@@ -94,7 +101,7 @@ impl OpenedVendors {
             return Ok(Targets::default());
         }
         let asked = places.iter().map(|place| devices[*place]).collect();
-        let channels: Vec<Channel> = self.0.iter().map(|(channel, _)| *channel).collect();
+        let channels: Vec<Channel> = self.opened.iter().map(|(channel, _)| *channel).collect();
         let found = loft.store.channel_targets(asked, channels.clone()).await?;
         let mut targets =
             Targets { of_channels: channels.iter().map(|_| Default::default()).collect(), places: vec![] };
@@ -120,23 +127,38 @@ impl OpenedVendors {
     }
 
     /// Sends to these, through all channels at once. `otherwise`: what becomes of those that no vendor takes.
-    pub(super) async fn send(&self, targets: Targets, values: &Values, otherwise: Outcome) -> Vec<ByVendor> {
-        let sends = self.0.iter().zip(targets.of_channels).filter(|(_, (places, _))| !places.is_empty());
+    pub(super) async fn send(
+        &self,
+        loft: &Loft,
+        targets: Targets,
+        values: &Values,
+        otherwise: Outcome,
+    ) -> Vec<ByVendor> {
+        let sends = self.opened.iter().zip(targets.of_channels).filter(|(_, (places, _))| !places.is_empty());
         let sends = sends.map(async |((channel, opened), (places, targets))| {
             let verdicts = match opened {
                 Ok(opened) => opened.send(&targets, values).await,
                 Err(verdict) => vec![verdict.clone(); targets.len()],
             };
+            let dead = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Dead { .. })).count();
+            let believed = loft.vendors.believes(self.access_id, *channel, verdicts.len(), dead);
             let each = places.into_iter().zip(targets).zip(verdicts);
-            each.map(|((place, target), verdict)| became(place, *channel, target, verdict, otherwise))
+            each.map(|((place, target), verdict)| became(place, *channel, target, verdict, otherwise, believed))
                 .collect::<Vec<_>>()
         });
         futures_util::future::join_all(sends).await.into_iter().flatten().collect()
     }
 }
 
-/// What a verdict means for a recipient.
-fn became(place: usize, channel: Channel, target: Target, verdict: Verdict, otherwise: Outcome) -> ByVendor {
+/// What a verdict means for a recipient; `believed`: whether a token is forgotten that it says is dead.
+fn became(
+    place: usize,
+    channel: Channel,
+    target: Target,
+    verdict: Verdict,
+    otherwise: Outcome,
+    believed: bool,
+) -> ByVendor {
     let code = verdict.code().map(|code: &Code| Arc::from(format!("{channel}: {code}")));
     let (outcome, by) = match &verdict {
         Verdict::Accepted => (Outcome::Accepted, channel),
@@ -147,7 +169,7 @@ fn became(place: usize, channel: Channel, target: Target, verdict: Verdict, othe
         }
     };
     let dead = match verdict {
-        Verdict::Dead { since, .. } => {
+        Verdict::Dead { since, .. } if believed => {
             let Target { device, token, .. } = target;
             Some(DeadToken { device, channel, token, since: since.unwrap_or_else(unix_millis) })
         }

@@ -182,3 +182,56 @@ fn what_an_app_keeps_of_a_device_is_filled_into_its_message() {
         |n: usize| apple.sim.taken(&apns_token(n)).expect("Apple has it").payload["aps"]["alert"]["title"].clone();
     assert_eq!([title(0), title(1)], ["Dear Ann", "Dear friend"]);
 }
+
+#[test]
+fn a_kill_in_mid_push_loses_nobody_and_repeats_only_batches_under_way() {
+    const DEVICES: usize = 200;
+    let apple = Apple::start();
+    let mut server = pigeonloft!().set("push.batch_rows", 10).set("push.batches_in_flight", 2).start();
+    let app = server.app("ios");
+    apple.serves(&server, &app);
+    for n in 0..DEVICES {
+        let _ = device(&app, n);
+    }
+    apple.behaves(|habits| habits.latency = std::time::Duration::from_millis(20));
+    let push_id = app.pushed(to_ann(json!({})));
+    until("a part of it is sent", || (apple.sim.counts()[0] >= 60).then_some(()));
+    server.kill9();
+    server.restart();
+    assert_eq!(outcomes(&app, &push_id), json!({ "accepted": DEVICES }));
+    let taken = apple.sim.all_taken();
+    assert_eq!(taken.len(), DEVICES);
+    assert!(taken.values().all(|times| *times <= 2));
+    let repeated: Vec<&String> = taken.iter().filter(|(_, times)| **times == 2).map(|(token, _)| token).collect();
+    assert!(repeated.len() <= 2 * 10 * 2, "batches under way, and those being recorded: {}", repeated.len());
+    // A repeat replaces the first, for Apple knows both by the push.
+    assert!(repeated.iter().all(|token| apple.sim.taken(token).expect("taken").headers["apns-collapse-id"] == push_id));
+}
+
+#[test]
+fn where_most_tokens_are_said_to_be_dead_none_is_forgotten() {
+    const DEVICES: usize = 60;
+    let (server, app, apple, _devices) = with_devices(DEVICES);
+    let reply = Reply { timestamp: Some(4_000_000_000_000), ..Reply::new(410, "Unregistered") };
+    apple.behaves(|habits| habits.next = Some((DEVICES as u64, reply)));
+    let push_id = app.pushed(to_ann(json!({})));
+    assert_eq!(outcomes(&app, &push_id), json!({ "waiting": DEVICES }));
+    assert!(server.log().contains("says of most tokens that they are dead"));
+    let push_id = app.pushed(to_ann(json!({})));
+    assert_eq!(outcomes(&app, &push_id), json!({ "accepted": DEVICES }));
+}
+
+#[test]
+fn a_test_of_the_channel_says_what_apple_answers() {
+    let (server, app, apple, _devices) = with_devices(0);
+    let id = app.access_id.to_string();
+    let test = |token: &str| server.try_run(["app", "channel", "test", "--app", &id, "apns", "--token", token]);
+    assert!(test(&apns_token(1)).expect("it succeeds").contains("apns took the message"));
+    apple.behaves(|habits| _ = habits.by_token.insert(apns_token(2), Reply::new(403, "InvalidProviderToken")));
+    let says = test(&apns_token(2)).expect_err("it fails");
+    assert!(says.contains("InvalidProviderToken") && says.contains("hint: "), "{says}");
+    let listed = server.run(["app", "channel", "list", "--app", &id]);
+    assert!(listed.contains("key-id ABC123DEFG") && !listed.contains("PRIVATE"), "{listed}");
+    server.run(["app", "channel", "remove", "--app", &id, "apns"]);
+    assert!(test(&apns_token(1)).expect_err("it fails").contains("no credentials for apns"));
+}

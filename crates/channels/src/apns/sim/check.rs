@@ -42,7 +42,7 @@ impl Team {
     }
 
     /// Whether a token is this team's and of now; the reason Apple gives, if not.
-    pub(super) fn check(&self, authorization: &str) -> Result<(), &'static str> {
+    pub(in crate::apns) fn check(&self, authorization: &str) -> Result<(), &'static str> {
         let invalid = "InvalidProviderToken";
         let token = authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let (signed, signature) = token.and_then(|(_, token)| token.rsplit_once('.')).ok_or(invalid)?;

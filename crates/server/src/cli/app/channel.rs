@@ -3,15 +3,24 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use pigeonloft_channels::vendor::{Outgoing, Target};
 use pigeonloft_channels::{apns, fcm as google, webpush as browsers};
-use pigeonloft_model::{AccessId, Channel};
+use pigeonloft_model::attribute::Values;
+use pigeonloft_model::{AccessId, Channel, DeviceId, Environment, Push, PushId, Verdict, Zone};
 use pigeonloft_store::Store;
+use serde_json::json;
 
 use super::{fcm, unknown, webpush};
 use crate::cli::credentials;
 use crate::cli::data_dir::{DataDir, wait};
 use crate::cli::failure::{Failure, say};
+use crate::clock::unix_seconds;
+use crate::config::{Config, Overrides};
 use crate::vault::Vault;
+use crate::vendors::Vendors;
+
+/// How long a vendor keeps a test for a device that is not online, seconds.
+const TEST_KEPT_S: i64 = 3_600;
 
 /// Bytes of a key or certificate file at most: they have a few thousand.
 const FILE_BYTES: u64 = 1 << 16;
@@ -24,6 +33,7 @@ pub(in crate::cli) enum ChannelCommand {
     Set(Set),
     List(List),
     Remove(Remove),
+    Test(Test),
 }
 
 impl ChannelCommand {
@@ -32,6 +42,7 @@ impl ChannelCommand {
             Self::Set(set) => set.run(),
             Self::List(list) => list.run(),
             Self::Remove(remove) => remove.run(),
+            Self::Test(test) => test.run(),
         }
     }
 }
@@ -126,6 +137,28 @@ pub(in crate::cli) struct Remove {
     channel: Channel,
 }
 
+/// Send one message to one token, and say what the vendor answered
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Test {
+    #[command(flatten)]
+    of: Of,
+    /// The vendor's token of a device
+    #[arg(long, value_name = "TOKEN")]
+    token: String,
+    /// What the channel needs beside it, as it is kept: for apns another topic, for webpush the keys
+    #[arg(long, value_name = "TEXT")]
+    detail: Option<String>,
+    /// What is shown
+    #[arg(long, value_name = "TEXT", default_value = "A test of the channel")]
+    title: String,
+    /// The environment of the token: product or dev
+    #[arg(long, value_name = "NAME", default_value = "product")]
+    environment: Environment,
+    /// The channel, such as apns
+    #[arg(value_name = "CHANNEL")]
+    channel: Channel,
+}
+
 impl Apns {
     fn credentials(&self) -> Result<apns::Credentials, Failure> {
         let credentials = apns::Credentials {
@@ -204,13 +237,79 @@ fn shown(channel: Channel, text: &str) -> Result<String, String> {
     }
 }
 
+impl Test {
+    fn run(self) -> Result<(), Failure> {
+        let store = self.of.data.open()?;
+        let Some(app) = wait(store.app(self.of.app))? else { return Err(unknown(self.of.app)) };
+        let call = json!({
+            "audience_type": "token", "token_list": ["test"], "message_type": "notify",
+            "environment": self.environment, "message": { "title": self.title },
+        });
+        let push = Push::parse(call.to_string().as_bytes(), app.platform, unix_seconds(), Zone::CHINA);
+        let push = push.map_err(|fault| Failure::new(format!("the message cannot be sent: {}", fault.text)))?;
+        let config = Config::load(None, &Overrides::default())?;
+        let verdict = wait(async {
+            let vendors = Vendors::new(self.of.vault(), &config.webpush).of(&store, app.access_id).await?;
+            let found = vendors.iter().find(|(channel, _)| *channel == self.channel);
+            let vendor = match found {
+                Some((_, Ok(vendor))) => vendor.clone(),
+                Some((_, Err(code))) => return Ok(Verdict::Configuration(code.clone())),
+                None => return Err(no_credentials(app.access_id, self.channel)),
+            };
+            // No push of the server's has this id: nothing is replaced but an earlier test.
+            let expire_at = unix_seconds() + TEST_KEPT_S;
+            match vendor.open(&Outgoing { push_id: PushId(0), push: &push, expire_at }) {
+                Err(verdict) => Ok(verdict),
+                Ok(opened) => {
+                    let target = Target { device: DeviceId(0), token: self.token.clone(), detail: self.detail.clone() };
+                    let mut verdicts = opened.send(&[target], &Values::default()).await;
+                    verdicts.pop().ok_or_else(|| Failure::new("the channel gave no answer"))
+                }
+            }
+        })?;
+        match &verdict {
+            Verdict::Accepted => {
+                say(format_args!("{} took the message: credentials and token are in order", self.channel))
+            }
+            other => Err(explained(self.channel, other)),
+        }
+    }
+}
+
+/// Why a vendor did not take a test, and what to do about it.
+fn explained(channel: Channel, verdict: &Verdict) -> Failure {
+    let code = verdict.code().map(ToString::to_string).unwrap_or_default();
+    let (says, hint) = match verdict {
+        Verdict::Accepted => ("took it", "nothing is wrong"),
+        Verdict::Dead { .. } => {
+            ("says that the token leads to no device any more", "take the token of a device that has the app")
+        }
+        Verdict::Refused(_) => (
+            "does not take this message for this token",
+            "is the token whole, of this app, and of this environment (--environment)?",
+        ),
+        Verdict::Configuration(_) => (
+            "does not take the credentials",
+            "are key, key id, team id and topic those of the app? `pigeonloft app channel list` shows them; if they cannot be \
+             opened, set them again",
+        ),
+        Verdict::Later { .. } => ("does not take it now", "try again later; can this machine reach the vendor?"),
+        Verdict::Unknown(_) => ("did not answer", "it may have taken the message or not: try again"),
+    };
+    Failure::new(format!("{channel} {says}: {code}")).hint(hint)
+}
+
+fn no_credentials(access_id: AccessId, channel: Channel) -> Failure {
+    Failure::new(format!("app {access_id} has no credentials for {channel}"))
+        .hint("`pigeonloft app channel list` shows those it has")
+}
+
 impl Remove {
     fn run(self) -> Result<(), Failure> {
         let store = self.of.data.open()?;
         let Of { app, .. } = self.of;
         if !wait(store.set_credentials(app, self.channel, None))? {
-            return Err(Failure::new(format!("app {app} has no credentials for {}", self.channel))
-                .hint("`pigeonloft app channel list` shows those it has"));
+            return Err(no_credentials(app, self.channel));
         }
         say(format_args!("app {app}: channel {} is removed", self.channel))
     }

@@ -83,7 +83,8 @@ impl Run {
             to_vendors = self.vendors.targets(&self.loft, &piece.devices, &|place| offline[place]).await?;
         }
         let until = begun + Duration::from_millis(self.loft.config.push.ack_wait_ms);
-        let ((), by_vendor) = tokio::join!(tracker.wait(until), self.vendors.send(to_vendors, &values, unless_handed));
+        let ((), by_vendor) =
+            tokio::join!(tracker.wait(until), self.vendors.send(&self.loft, to_vendors, &values, unless_handed));
         self.loft.metrics.batch_sent(begun.elapsed());
         Ok(Sent { piece, outcomes, by_vendor, tracker, offered })
     }
