@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use pigeonloft_model::{AudienceKind, Platform, Push, Zone};
 
 use super::*;
-use crate::api::{operations, v1, v3};
+use crate::api::{demo, operations, v1, v3};
 
 fn routes() -> Routes {
     v3::routes().merge(v1::routes()).merge(operations::routes())
@@ -25,6 +25,15 @@ fn all_within(value: &Value) -> Vec<&Value> {
     found
 }
 
+/// The paths of a router. What axum shows of itself is the one way to ask for them: `RouteId(3): "/v3/push/app"`.
+fn served(router: &Router<Arc<Loft>>) -> BTreeSet<String> {
+    let shown = format!("{router:?}");
+    let paths = shown.split("): \"").skip(1).filter_map(|rest| rest.split('"').next());
+    // The last is what axum answers 404 by.
+    let of_axum = |path: &&str| matches!(*path, "/" | "/{*__private__axum_fallback}");
+    paths.filter(|path| !of_axum(path)).map(str::to_owned).collect()
+}
+
 fn operations(document: &Value) -> impl Iterator<Item = &Value> {
     document["paths"]
         .as_object()
@@ -37,14 +46,12 @@ fn operations(document: &Value) -> impl Iterator<Item = &Value> {
 #[test]
 fn every_route_of_the_router_is_described_and_the_reverse() {
     let Routes { router, paths } = routes();
-    // What axum shows of itself is the one way to ask it for its routes: `RouteId(3): "/v3/push/app"`.
-    let shown = format!("{router:?}");
-    let served: BTreeSet<&str> = shown.split("): \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     let described: BTreeSet<&str> = paths.keys().map(String::as_str).collect();
     assert!(described.len() > 20, "{described:?}");
-    // The last is what axum answers 404 by.
-    let of_axum = |path: &&str| matches!(*path, "/" | "/{*__private__axum_fallback}");
-    assert_eq!(served.into_iter().filter(|path| !of_axum(path)).collect::<BTreeSet<_>>(), described);
+    assert_eq!(served(&router).iter().map(String::as_str).collect::<BTreeSet<_>>(), described);
+    // The files of a page are no calls, and have a folder of their own.
+    let files = served(&demo::router());
+    assert!(files.iter().all(|path| path.starts_with("/demo/")), "{files:?}");
 }
 
 #[test]
