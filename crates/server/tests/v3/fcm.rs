@@ -1,6 +1,7 @@
 //! Google's channel, from the call to what Google's side takes: who is reached through it, and what becomes of whom it does
 //! not take. Google's side is the sim.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -120,6 +121,36 @@ fn a_message_for_the_app_itself_and_a_push_that_rules_google_out_take_our_own_ch
         assert_eq!(outcomes(&app, &push_id), json!({ "waiting": 1 }));
     }
     assert_eq!(google.sim.record().requests, 0);
+}
+
+#[test]
+fn after_a_kill_everybody_has_the_message_and_a_repeat_takes_the_place_of_the_first() {
+    const DEVICES: usize = 40;
+    const BATCH: usize = 10;
+    const IN_FLIGHT: usize = 2;
+    let mut server = pigeonloft!().set("push.batch_rows", BATCH).set("push.batches_in_flight", IN_FLIGHT).start();
+    let google = Google::start();
+    let app = server.app("android");
+    google.serves(&server, &app);
+    for n in 0..DEVICES {
+        let _ = device(&app, &format!("phone-{n}"));
+    }
+    google.sim.behave(Behaviour { latency_ms: 400, ..Behaviour::default() });
+    let push_id = pushed(&app, json!({}));
+    until("some messages are out", || (google.sim.record().seen.len() >= BATCH).then_some(()));
+    server.kill9();
+    google.sim.behave(Behaviour::default());
+    server.restart();
+    assert_eq!(outcomes(&app, &push_id), json!({ "accepted": DEVICES }));
+    let mut first = BTreeMap::new();
+    let seen = google.sim.record().seen;
+    for seen in &seen {
+        let same = [&seen.message["data"]["msg_id"], &seen.message["android"]["notification"]["tag"]];
+        assert_eq!(*first.entry(&seen.token).or_insert(same), same, "{}", seen.token);
+    }
+    assert_eq!(first.len(), DEVICES);
+    let repeats = seen.len() - DEVICES;
+    assert!(repeats <= IN_FLIGHT * BATCH, "only what was under way is sent again: {repeats}");
 }
 
 /// A process that ends with its test.
