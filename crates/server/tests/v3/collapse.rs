@@ -4,7 +4,8 @@
 use pigeonloft_testkit::{App, Device, Fleet, Habit, Phone, assert_refused, pigeonloft, until};
 use serde_json::{Value, json};
 
-use crate::stops::{from_now, outcomes, state};
+use super::at;
+use crate::stops::{outcomes, state};
 
 fn to(package: i64, collapse_id: &Value) -> Value {
     json!({ "audience_type": "package_account_push", "upload_id": package, "collapse_id": collapse_id })
@@ -89,17 +90,18 @@ fn a_push_that_runs_ends_before_the_one_that_replaces_it_begins() {
 
 #[test]
 fn a_push_for_later_replaces_the_earlier_one_when_its_time_comes() {
-    let server = pigeonloft!().start();
+    let server = pigeonloft!().clock_at(at("2027-01-30 08:00:00")).start();
     let app = server.app("android");
     let ann = app.register_device(Some("ann"));
     let to_all = |title: &str| json!({ "audience_type": "all", "message": { "title": title } });
     let old = app.pushed(to_all("kick-off at 8"));
     let mut given = to_all("kick-off");
     given["collapse_id"] = json!(old);
-    given["send_time"] = json!(from_now(4));
+    given["send_time"] = json!("2027-01-30 09:00:00");
     let new = app.pushed_in_turn(&given);
     outcomes(&app, &old, &json!({ "waiting": 1 }));
     assert_eq!((state(&app, &old), state(&app, &new)), (json!("PUSH_FINISHED"), json!("PUSH_WAIT")));
+    server.set_clock(at("2027-01-30 09:00:00"));
     outcomes(&app, &old, &json!({ "stopped": 1 }));
     outcomes(&app, &new, &json!({ "waiting": 1 }));
     let (_fleet, phones) = Fleet::of(&server, [ann]);

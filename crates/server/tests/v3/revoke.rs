@@ -5,7 +5,8 @@ use std::io::Write;
 use pigeonloft_testkit::{App, Device, Fleet, Habit, Phone, assert_refused, pigeonloft, raw_mqtt, until};
 use serde_json::{Value, json};
 
-use crate::stops::{from_now, outcomes, state};
+use super::at;
+use crate::stops::{outcomes, state};
 
 const REVOKE: &str = "/v3/push/revoke_push_msg";
 
@@ -159,13 +160,15 @@ fn a_running_push_is_taken_back_from_those_it_has_reached() {
 
 #[test]
 fn a_push_that_is_revoked_before_its_time_never_starts() {
-    let server = pigeonloft!().start();
+    let server = pigeonloft!().clock_at(at("2027-01-30 08:00:00")).start();
     let app = server.app("android");
     let _ = app.register_device(Some("ann"));
     let package = app.uploaded(["ann"]);
-    let push_id = app
-        .pushed(json!({ "audience_type": "package_account_push", "upload_id": package, "send_time": from_now(3_600) }));
+    let time = "2027-01-30 09:00:00";
+    let push_id =
+        app.pushed(json!({ "audience_type": "package_account_push", "upload_id": package, "send_time": time }));
     revoked(&app, &push_id);
+    server.set_clock(at(time));
     assert_eq!(state(&app, &push_id), "PUSH_REVOKED");
     let shown = app.progress(&push_id);
     assert_eq!((&shown["revocation"], &shown["targets"]), (&Value::Null, &json!(0)), "{shown}");

@@ -5,13 +5,9 @@ use std::io::Write;
 use pigeonloft_testkit::{App, Device, Fleet, Habit, Phone, assert_refused, pigeonloft, raw_mqtt, until};
 use serde_json::{Value, json};
 
-const STOP: &str = "/v3/push/stop_push_msg";
+use super::at;
 
-/// A moment so many seconds from now, as calls give it.
-pub(crate) fn from_now(seconds: i64) -> String {
-    let moment = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
-    jiff::tz::Offset::constant(8).to_datetime(moment).strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
+const STOP: &str = "/v3/push/stop_push_msg";
 
 fn stopped(app: &App, push_id: &str) {
     assert_eq!(app.call(STOP, &json!({ "pushId": push_id })), json!({ "ret_code": 0, "err_msg": "" }));
@@ -78,20 +74,21 @@ fn a_call_that_names_no_push_of_the_app_stops_nothing() {
 
 #[test]
 fn a_push_that_is_stopped_before_its_time_never_starts_and_needs_its_package_no_longer() {
-    let server = pigeonloft!().start();
+    let server = pigeonloft!().clock_at(at("2027-01-30 08:00:00")).start();
     let app = server.app("android");
     let device = app.register_device(Some("ann"));
     let (_fleet, phones) = Fleet::of(&server, [device]);
     let package = app.uploaded(["ann"]);
     let given =
         |time: &str| json!({ "audience_type": "package_account_push", "upload_id": package, "send_time": time });
-    let push_id = app.pushed(given(&from_now(3)));
+    let push_id = app.pushed(given("2027-01-30 09:00:00"));
     stopped(&app, &push_id);
-    let later = app.pushed_in_turn(&given(&from_now(4)));
-    assert_eq!(state(&app, &push_id), "PUSH_DELETED_PUSH_MSG");
+    let later = app.pushed_in_turn(&given("2027-01-30 10:00:00"));
+    server.set_clock(at("2027-01-30 10:00:00"));
     assert_eq!(phones[0].wait_for_messages(1)[0].push_id, later);
+    assert_eq!(state(&app, &push_id), "PUSH_DELETED_PUSH_MSG");
     assert_eq!(app.progress(&push_id)["targets"], 0);
-    let to_be_stopped = app.pushed_in_turn(&given(&from_now(3_600)));
+    let to_be_stopped = app.pushed_in_turn(&given("2027-01-30 11:00:00"));
     assert_eq!(app.own("DELETE", &format!("/v1/packages/{package}")).0, 409, "it is needed");
     stopped(&app, &to_be_stopped);
     assert_eq!(app.own("DELETE", &format!("/v1/packages/{package}")).0, 204);
