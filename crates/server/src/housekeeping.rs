@@ -33,6 +33,7 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
         let done = async {
             expire(&loft, &stop).await?;
             clear_deleted_tags(&loft, &stop).await?;
+            forget_deleted_devices(&loft, &stop).await?;
             if round == 0 {
                 forget(&loft, &stop).await?;
                 forget_accept_times(&loft, &stop).await?;
@@ -76,6 +77,12 @@ async fn expire(loft: &Loft, stop: &CancellationToken) -> Result<(), pigeonloft_
 /// What is left of tags that were taken off all devices at once.
 async fn clear_deleted_tags(loft: &Loft, stop: &CancellationToken) -> Result<(), pigeonloft_store::Error> {
     while !stop.is_cancelled() && loft.store.clear_deleted_tags(BITE).await? > 0 {}
+    Ok(())
+}
+
+/// Devices that were deleted while pushes were under way which have ended.
+async fn forget_deleted_devices(loft: &Loft, stop: &CancellationToken) -> Result<(), pigeonloft_store::Error> {
+    while !stop.is_cancelled() && loft.store.forget_deleted_devices(BITE).await? > 0 {}
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
 use crate::channels::{self, DeadToken};
+use crate::deleted;
 use crate::early;
 use crate::error::{Error, Result};
 use crate::recipients::{Change, apply_all, settle, was_sent};
@@ -96,7 +97,8 @@ pub struct Batch {
     pub is_last: bool,
 }
 
-fn record(tx: &Connection, batch: &Batch) -> Result<()> {
+/// Answers for how many recipients it comes too late.
+fn record(tx: &Connection, batch: &Batch) -> Result<u64> {
     let now = now_ms();
     let change = match add_all(tx, batch, now)? {
         Some(change) => change,
@@ -110,6 +112,7 @@ fn record(tx: &Connection, batch: &Batch) -> Result<()> {
         channels::add_sums(tx, batch.push_id, channel, change)?;
     }
     channels::forget(tx, &batch.dead)?;
+    let gone = deleted::let_go(tx, batch)?;
     let devices = || batch.recipients.iter().map(|recipient| recipient.device);
     if let (Some(first), Some(last)) = (devices().min(), devices().max()) {
         early::count(tx, batch.push_id, first, last)?;
@@ -118,7 +121,7 @@ fn record(tx: &Connection, batch: &Batch) -> Result<()> {
         early::forget(tx, batch.push_id)?;
         revocations::has_ended(tx, batch.push_id)?;
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// Outcome, channel and code.
@@ -265,8 +268,9 @@ fn move_on(tx: &Connection, batch: &Batch, change: Change, now: i64) -> Result<(
 }
 
 impl Permit<'_> {
-    /// Records a batch: recipients, inbox rows, sums and cursor, or none of them. Queued at once.
-    pub fn record_batch(self, batch: Arc<Batch>) -> Written<()> {
+    /// Records a batch: recipients, inbox rows, sums and cursor, or none of them. Queued at once. Answers how
+    /// many of those who wait were deleted since they were resolved: they are gone.
+    pub fn record_batch(self, batch: Arc<Batch>) -> Written<u64> {
         self.write(move |tx| record(tx, &batch))
     }
 }

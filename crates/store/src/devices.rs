@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::activity::ActiveDays;
 use crate::channels::{self, ChannelToken};
+use crate::deleted;
 use crate::device_days::DeviceChange;
 use crate::error::Result;
 use crate::tags::{Tags, untag};
@@ -252,7 +253,7 @@ impl Store {
     }
 
     /// Deletes a device with its accounts, its attributes and what waits for it; pushes that still had a message for it count it as
-    /// gone. Returns how many did.
+    /// gone. Returns how many did; one that has a batch with it under way does when that is recorded.
     ///
     /// # Errors
     /// The database's.
@@ -267,6 +268,7 @@ impl Store {
                 crate::accounts::unbind(tx, AccessId(app), device)?;
                 untag(tx, AccessId(app), device)?;
                 tx.execute("DELETE FROM device WHERE device_id = ?1", [device.0])?;
+                deleted::note(tx, device)?;
                 let change = DeviceChange { deleted: 1, ..DeviceChange::default() };
                 change.apply(tx, AccessId(app), zone.day_number(now_ms()))?;
             }

@@ -14,6 +14,7 @@ mod batches;
 mod channels;
 mod choose;
 mod days;
+mod deleted;
 mod device_days;
 mod devices;
 pub mod doctor;

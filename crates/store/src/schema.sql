@@ -349,3 +349,13 @@ CREATE TABLE early_receipt (
     receipts  INTEGER NOT NULL,
     PRIMARY KEY (push_id, device_id)
 ) STRICT, WITHOUT ROWID;
+
+-- Devices that were deleted while a push was under way, whose batches may still name them: who is recorded as waiting then
+-- is gone. No foreign keys: a device is not there any more, and a push may be of another app.
+CREATE TABLE deleted_device (
+    device_id INTEGER PRIMARY KEY,
+    last_push INTEGER NOT NULL -- the newest push as of then
+) STRICT;
+
+-- Which of them no push under way can name any more.
+CREATE INDEX deleted_device_by_push ON deleted_device (last_push);

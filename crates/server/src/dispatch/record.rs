@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use pigeonloft_model::{AcceptMinutes, Outcome, PushId};
+use pigeonloft_model::{AcceptMinutes, Channel, Outcome, PushId};
 use pigeonloft_store::{Batch, Recipient, Written};
 use tokio::time::Instant;
 
@@ -35,7 +35,7 @@ pub(super) struct Records<'a> {
 
 struct Queued {
     batch: Arc<Batch>,
-    written: Written<()>,
+    written: Written<u64>,
     begun: Instant,
 }
 
@@ -106,7 +106,7 @@ impl<'a> Records<'a> {
     }
 
     /// Waits until the first batch is durable, for ever if there is none. What is dropped waiting has lost nothing.
-    pub(super) async fn first(&mut self) -> Result<(), pigeonloft_store::Error> {
+    pub(super) async fn first(&mut self) -> Result<u64, pigeonloft_store::Error> {
         match self.queued.front_mut() {
             Some(first) => (&mut first.written).await,
             None => std::future::pending().await,
@@ -119,27 +119,28 @@ impl<'a> Records<'a> {
     /// The batch cannot be recorded, however often it is tried.
     pub(super) async fn settle(
         &mut self,
-        answered: Result<(), pigeonloft_store::Error>,
+        answered: Result<u64, pigeonloft_store::Error>,
     ) -> Result<bool, pigeonloft_store::Error> {
         let Some(Queued { batch, begun, .. }) = self.queued.pop_front() else { return Ok(false) };
         let mut is_last = batch.is_last;
-        if let Err(error) = answered {
-            // Those behind it cannot be recorded either; their turn comes once they all have been answered so.
-            let behind: Vec<Queued> = self.queued.drain(..).collect();
-            let mut batches = vec![(batch, begun)];
-            for Queued { batch, written, begun } in behind {
-                let _ = written.await;
-                batches.push((batch, begun));
+        match answered {
+            Ok(gone) => self.recorded(&batch, begun, gone),
+            Err(error) => {
+                // Those behind it cannot be recorded either; their turn comes once they all have been answered so.
+                let behind: Vec<Queued> = self.queued.drain(..).collect();
+                let mut batches = vec![(batch, begun)];
+                for Queued { batch, written, begun } in behind {
+                    let _ = written.await;
+                    batches.push((batch, begun));
+                }
+                let mut error = Some(error);
+                for (batch, begun) in batches {
+                    let gone = self.record_again(error.take(), &batch).await?;
+                    self.recorded(&batch, begun, gone);
+                    is_last = batch.is_last;
+                }
             }
-            let mut error = Some(error);
-            for (batch, begun) in batches {
-                self.record_again(error.take(), &batch).await?;
-                self.recorded(&batch, begun);
-                is_last = batch.is_last;
-            }
-            return Ok(is_last);
         }
-        self.recorded(&batch, begun);
         Ok(is_last)
     }
 
@@ -149,7 +150,7 @@ impl<'a> Records<'a> {
         &self,
         mut error: Option<pigeonloft_store::Error>,
         batch: &Arc<Batch>,
-    ) -> Result<(), pigeonloft_store::Error> {
+    ) -> Result<u64, pigeonloft_store::Error> {
         let mut backoff = Backoff::DATABASE;
         loop {
             if let Some(error) = error {
@@ -162,15 +163,16 @@ impl<'a> Records<'a> {
                 tokio::time::sleep(wait).await;
             }
             match self.loft.store.permit().await?.record_batch(batch.clone()).await {
-                Ok(()) => return Ok(()),
+                Ok(gone) => return Ok(gone),
                 Err(again) => error = Some(again),
             }
         }
     }
 
-    /// The batch is durable.
-    fn recorded(&mut self, batch: &Batch, begun: Instant) {
+    /// The batch is durable. Of its recipients who wait so many are gone.
+    fn recorded(&mut self, batch: &Batch, begun: Instant, gone: u64) {
         self.tell_sessions(batch);
+        self.loft.metrics.outcomes(Channel::Xg.as_str(), Outcome::Gone.as_str(), gone);
         self.loft.metrics.batch_recorded(begun.elapsed());
         self.progress.gets_on(batch.rows_done.saturating_sub(self.rows_done));
         self.rows_done = batch.rows_done;

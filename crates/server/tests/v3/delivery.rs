@@ -1,7 +1,9 @@
 //! How a push goes out on our own channel, the only one there is so far: `channel_rules`, `tpns_online_push_type`,
-//! `multi_pkg`, and the steps of `expire_time` of messages that wait.
+//! `multi_pkg`, the steps of `expire_time` of messages that wait, and devices that go meanwhile.
 
-use pigeonloft_testkit::{App, Fleet, Habit, Phone, assert_refused, pigeonloft, until};
+use std::io::Write;
+
+use pigeonloft_testkit::{App, Fleet, Habit, Phone, assert_refused, pigeonloft, raw_mqtt, until};
 use serde_json::{Value, json};
 
 use super::at;
@@ -94,4 +96,30 @@ fn a_message_waits_for_a_device_as_long_as_its_expire_time_says() {
     fleet.online([&phone], Habit::Acknowledges);
     let messages = phone.wait_for_messages(1);
     assert_eq!((messages.len(), &messages[0].push_id), (1, &pushes[3]), "the others are not kept any more");
+}
+
+#[test]
+fn who_is_deleted_while_the_batch_is_under_way_is_gone() {
+    // The batch is recorded once the one who is online has acknowledged.
+    let mut server = pigeonloft!().set("push.ack_wait_ms", 60_000).start();
+    let app = server.app("android");
+    let [here, leaver, away] = [(); 3].map(|()| app.register_device(Some("ann")));
+    let mut phone = raw_mqtt::subscribed(server.mqtt(), &here, 60);
+    let push_id = app.pushed(to_ann(json!({})));
+    let (id, _) = raw_mqtt::message(&mut phone);
+    assert_eq!(app.as_device(&leaver, "DELETE", "", &json!({})).0, 204);
+    assert_eq!(app.progress(&push_id)["targets"], 0, "no batch is recorded");
+    phone.write_all(&raw_mqtt::puback(id)).expect("the server reads");
+    let shown = app.finished(&push_id);
+    let outcomes = ["arrived", "gone", "waiting"].map(|outcome| shown["outcomes"][outcome].clone());
+    assert_eq!((outcomes, &shown["targets"]), ([json!(1), json!(1), json!(1)], &json!(3)));
+    until("the metrics say it, too", || {
+        (server.metric("pigeonloft_recipients_total", "outcome=\"gone\"") == 1.0).then_some(())
+    });
+
+    server.terminate();
+    println!("{}", server.run(["doctor", "--check-only"]));
+    server.restart();
+    let (_fleet, phones) = Fleet::of(&server, [away]);
+    assert_eq!(phones[0].wait_for_messages(1)[0].push_id, push_id);
 }

@@ -6,6 +6,7 @@ mod accept;
 mod answers;
 mod apart;
 mod attributes;
+mod deleted;
 mod devices;
 mod import;
 mod log;

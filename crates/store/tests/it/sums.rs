@@ -131,6 +131,7 @@ async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Ev
         }
         Event::Delete { device: place } => {
             loft.store.delete_device(device(*place)).await.unwrap();
+            assert_eq!(loft.store.forget_deleted_devices(10).await.unwrap(), 0, "all pushes are under way");
         }
     }
 }
@@ -158,6 +159,9 @@ fn agree(connection: &Connection, push_id: PushId, event: &Event) -> Result<(), 
          LEFT JOIN recipient r ON r.push_id = i.push_id AND r.device_id = i.device_id AND r.outcome IN (0, 1)
          WHERE i.push_id = ?1");
     prop_assert_eq!(inbox, vec![sums[0], sums[0]], "after {:?}", event);
+    let deleted = ask("SELECT count(*) FROM recipient WHERE push_id = ?1 AND outcome IN (0, 1)
+         AND device_id NOT IN (SELECT device_id FROM device)");
+    prop_assert_eq!(deleted, vec![0], "who is deleted waits for nothing, after {:?}", event);
     Ok(())
 }
 

@@ -83,7 +83,7 @@ impl Loft {
     }
 
     pub(crate) async fn record_batch(&self, batch: Batch) -> pigeonloft_store::Result<()> {
-        self.store.permit().await?.record_batch(Arc::new(batch)).await
+        self.store.permit().await?.record_batch(Arc::new(batch)).await.map(|_| ())
     }
 
     /// The sums of a push of the app.
