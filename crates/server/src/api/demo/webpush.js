@@ -10,7 +10,8 @@ const remembered = () => JSON.parse(localStorage.getItem(DEVICE));
 
 /** A call of the server. Answers its JSON, null where there is none; an error says what the server said. */
 async function call(method, path, headers, body) {
-  const response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+  // Without "omit" the browser would ask its user for a password where the server refuses the key.
+  const response = await fetch(path, { method, headers, body: body && JSON.stringify(body), credentials: "omit" });
   const text = await response.text();
   const answer = text ? JSON.parse(text) : null;
   if (!response.ok) {
