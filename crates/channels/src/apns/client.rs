@@ -6,7 +6,7 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -61,6 +61,9 @@ pub(super) struct Client {
     endpoint: Endpoint,
     lanes: [Lane; CONNECTIONS],
     patience: Patience,
+    /// The last batch was given up: until something is taken again, each batch is tried once, so that a large push does not
+    /// wait for the whole time at each of its batches.
+    is_down: AtomicBool,
 }
 
 /// What became of one try.
@@ -96,7 +99,7 @@ impl Batch<'_> {
 
 impl Client {
     pub(super) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, lanes: Default::default(), patience: PATIENCE }
+        Self { endpoint, lanes: Default::default(), patience: PATIENCE, is_down: AtomicBool::new(false) }
     }
 
     /// Sends to each of these; the verdicts stand in their order.
@@ -109,7 +112,8 @@ impl Client {
     ) -> Vec<Verdict> {
         let mut verdicts = vec![None; targets.len()];
         let mut places: Vec<usize> = (0..targets.len()).collect();
-        let deadline = Instant::now() + self.patience.tried_for;
+        let tried_for = if self.is_down.load(Ordering::Relaxed) { Duration::ZERO } else { self.patience.tried_for };
+        let deadline = Instant::now() + tried_for;
         let mut wait = FIRST_WAIT;
         loop {
             let Some(authorization) = signer.authorization(SystemTime::now()) else {
@@ -144,7 +148,33 @@ impl Client {
             places = again;
         }
         let unanswered = || Verdict::Unknown("no answer".into());
-        verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(unanswered)).collect()
+        let verdicts: Vec<_> = verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(unanswered)).collect();
+        self.note(&verdicts);
+        verdicts
+    }
+
+    /// Notes whether Apple takes messages: not where it took none of a batch and gave no other answer either.
+    fn note(&self, verdicts: &[Verdict]) {
+        let is_no_answer = |verdict: &Verdict| match verdict {
+            // That is of one device.
+            Verdict::Later { code, .. } => code != "TooManyRequests",
+            Verdict::Unknown(_) => true,
+            _ => false,
+        };
+        if verdicts.is_empty() {
+            return;
+        }
+        let is_down = verdicts.iter().all(is_no_answer);
+        if self.is_down.swap(is_down, Ordering::Relaxed) == is_down {
+            return;
+        }
+        let endpoint = &self.endpoint;
+        if is_down {
+            let code = verdicts[0].code().map(ToString::to_string);
+            tracing::warn!(?endpoint, code, "APNs takes no messages: each batch is tried once until it does again");
+        } else {
+            tracing::info!(?endpoint, "APNs takes messages again");
+        }
     }
 
     /// Sends over one connection what is left of a batch, until nothing is or the connection takes no more; then waits for

@@ -213,3 +213,24 @@ async fn a_new_token_that_is_said_to_be_too_old_is_not_made_again_and_again() {
     assert_eq!(count(&line.send(5).await), all("ExpiredProviderToken", 5));
     assert_eq!(line.sim.counts()[0], 5);
 }
+
+#[tokio::test]
+async fn while_nothing_is_taken_each_batch_is_tried_once_and_then_as_before() {
+    let down = Habits { next: Some((u64::MAX, Reply::new(503, "ServiceUnavailable"))), ..Habits::default() };
+    let line = Line::new(down).await.patient(1_000, 500);
+    let timed = async |n: usize| {
+        let begun = Instant::now();
+        let verdicts = line.client.send(&line.payload, &Values::default(), &line.signer, &[target(n)]).await;
+        (count(&verdicts), begun.elapsed(), line.sim.counts()[0])
+    };
+    let (first, _, tries) = timed(1).await;
+    assert_eq!(first, all("ServiceUnavailable", 1));
+    assert!(tries > 1);
+    let (second, took, after) = timed(2).await;
+    assert_eq!((second, after), (all("ServiceUnavailable", 1), tries + 1));
+    assert!(took < Duration::from_millis(400), "{took:?}");
+    *line.sim.habits() = Habits::default();
+    assert_eq!(timed(3).await.0, all("", 1));
+    line.sim.habits().next = Some((1, Reply::new(503, "ServiceUnavailable")));
+    assert_eq!(timed(4).await.0, all("", 1), "it is waited for again");
+}
