@@ -9,6 +9,7 @@ mod collapse;
 mod delivery;
 mod device_pushes;
 mod estimate;
+mod examples;
 mod fcm;
 mod left_out;
 mod limits;
