@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::ret::{Fault, excerpt};
+use crate::ret::{Fault, RetCode, excerpt};
 
 /// Reads a body as the one object every call is.
 pub(crate) fn body(bytes: &[u8]) -> Result<Map<String, Value>, Fault> {
@@ -196,7 +196,12 @@ pub(crate) fn switch(value: &Value, place: &dyn Fn() -> String) -> Result<Option
         Value::Bool(given) => Ok(Some(*given)),
         Value::String(text) if text.trim().eq_ignore_ascii_case("true") => Ok(Some(true)),
         Value::String(text) if text.trim().eq_ignore_ascii_case("false") => Ok(Some(false)),
-        other => match number(other, place)? {
+        other => match number(other, place).map_err(|fault| match fault.code {
+            RetCode::Unparsable => {
+                Fault::unparsable(place(), format_args!("it is {}, give true or false, or 1 or 0", kind(other)))
+            }
+            _ => fault,
+        })? {
             None => Ok(None),
             Some(0) => Ok(Some(false)),
             Some(1) => Ok(Some(true)),
@@ -245,7 +250,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::RetCode;
 
     fn code<T>(result: Result<T, Fault>) -> Option<RetCode> {
         result.err().map(|fault| fault.code)

@@ -74,7 +74,7 @@ impl PushRecordQuery {
             days,
             message_type: given.name("msgType")?,
             audience: given.name("pushType")?,
-            offset: given.positive("offset", 1..=i64::from(u32::MAX))?.unwrap_or(0),
+            offset: given.positive("offset", 0..=i64::from(u32::MAX))?.unwrap_or(0),
             limit: limit.unwrap_or(PushRecordDays::LIMIT_MAX),
         }))
     }

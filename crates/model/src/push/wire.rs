@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::str::FromStr;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::left_out::{exclude, sample};
 use super::{AccountPush, ChannelRule, Environment, Push};
@@ -22,6 +22,12 @@ use crate::schedule::{self, Zone};
 use crate::tag::TagRules;
 
 impl Push {
+    /// The `seq` of a call, to be echoed also where the call is refused; none where the body cannot be read.
+    #[must_use]
+    pub fn seq_of(body: &[u8]) -> Option<Value> {
+        loose::body(body).ok().and_then(|whole| seq(&whole))
+    }
+
     /// Reads and checks a call of `POST /v3/push/app` for an app on `platform`, at `now` (unix seconds); its
     /// `send_time` and `loop_param` are meant in `zone`.
     ///
@@ -60,7 +66,7 @@ impl Push {
             account_type: account_type(&given, AccountType::default())?,
             account_push: if given.switch("account_push_type")? { AccountPush::All } else { AccountPush::Latest },
             ignore_invalid_token: given.switch("ignore_invalid_token")?,
-            seq: whole.get("seq").filter(|seq| is_echoed(seq)).cloned(),
+            seq: seq(&whole),
             collapse_id: given.positive("collapse_id", 1..=i64::MAX)?.map(PushId).filter(|_| is_bulk),
             force_collapse: given.switch("force_collapse")?,
             push_speed: push_speed(&given)?.filter(|_| is_bulk),
@@ -156,12 +162,13 @@ fn environment(given: &Members<'_>, platform: Platform) -> Result<Environment, F
 }
 
 /// A number or a short text can be echoed; anything else is as good as not there.
-fn is_echoed(seq: &Value) -> bool {
-    match seq {
+fn seq(whole: &Map<String, Value>) -> Option<Value> {
+    let is_echoed = |seq: &&Value| match seq {
         Value::Number(_) => true,
         Value::String(text) => !text.is_empty() && text.chars().nth(Push::SEQ_MAX).is_none(),
         _ => false,
-    }
+    };
+    whole.get("seq").filter(is_echoed).cloned()
 }
 
 fn push_speed(given: &Members<'_>) -> Result<Option<u32>, Fault> {

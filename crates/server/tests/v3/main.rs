@@ -13,6 +13,7 @@ mod examples;
 mod fcm;
 mod left_out;
 mod limits;
+mod loose;
 mod openapi;
 mod repeats;
 mod report;

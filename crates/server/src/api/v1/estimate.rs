@@ -85,6 +85,8 @@ fn not_now(text: &str) -> Problem {
 /// The push that is asked about: the call's members, completed to one that is checked as any other.
 fn asked(Members(mut given): Members, loft: &Loft, app: &App, package: &Package) -> Result<Push, Problem> {
     let kinds = ["package_account_push", "package_token_push"];
+    // Who sends every member of the push call leaves those empty that are not set.
+    given.retain(|name, value| name != "audience_type" || !(value.is_null() || value == ""));
     let kind =
         given.entry("audience_type").or_insert_with(|| kinds[usize::from(package.details.not_tokens == 0)].into());
     if !kinds.iter().any(|name| kind == name) {

@@ -20,9 +20,13 @@ use crate::loft::Loft;
 /// `asked`: kept with its answer, so that a repeat is answered alike.
 pub(super) async fn push(loft: Arc<Loft>, app: Arc<App>, body: Bytes, asked: Option<Asked>) -> Result<Answer, Fault> {
     let now = unix_seconds();
-    let mut push = Push::parse(&body, app.platform, now, loft.config.push.utc_offset)?;
+    let refused = |seq, fault: Fault| Answer::with(json!({ "seq": seq })).under(fault.code, fault.text);
+    let mut push = match Push::parse(&body, app.platform, now, loft.config.push.utc_offset) {
+        Ok(push) => push,
+        Err(fault) => return Ok(refused(Push::seq_of(&body), fault)),
+    };
     let taken = take(&loft, &app, &mut push, now, asked).await;
-    Ok(taken.unwrap_or_else(|fault| Answer::with(json!({ "seq": push.seq })).under(fault.code, fault.text)))
+    Ok(taken.unwrap_or_else(|fault| refused(push.seq, fault)))
 }
 
 /// The answer to a push that was taken, in the making.
