@@ -29,8 +29,22 @@ pub fn router(loft: Arc<Loft>) -> Router {
         .route("/mqtt", get(websocket::upgrade, websocket::described()))
         .published()
         .merge(demo::router())
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn_with_state(loft.clone(), operations::measure))
         .with_state(loft)
+}
+
+/// 404, which says so: a service URL that is wrong is the first thing to go wrong when a program moves over.
+async fn no_such_path() -> Response {
+    let text = "this server has no such path: check the service URL and the path; /docs shows those it has";
+    answer::problem_with(StatusCode::NOT_FOUND, text)
+}
+
+/// 405.
+async fn no_such_method() -> Response {
+    let text = "this path is not called by this method: the Allow header has those it takes, and /docs shows how";
+    answer::problem_with(StatusCode::METHOD_NOT_ALLOWED, text)
 }
 
 /// A server that shuts down takes no new calls: 503, which published clients take for a failed transport and repeat.

@@ -1,5 +1,5 @@
 //! What published clients send beside what they mean: zero values for all they do not set, numbers as texts, members that
-//! no page names. A call means the same with and without them.
+//! no page names. A call means the same with and without them. And where they go wrong: what is said then.
 
 use pigeonloft_testkit::{App, Device, assert_refused, pigeonloft};
 use serde_json::{Value, json};
@@ -151,4 +151,17 @@ fn today(app: &App) -> String {
     let push_id = app.pushed_in_turn(&json!({ "audience_type": "all" }));
     let answer = app.call("/v3/statistics/get_push_record", &json!({ "pushId": push_id, "startDate": "", "limit": 0 }));
     answer["pushRecordData"][0]["date"].as_str().expect("a date")[..10].to_owned()
+}
+
+#[test]
+fn what_is_not_the_api_is_said_to_be_so() {
+    let server = pigeonloft!().start();
+    let app = server.app("android");
+    // A service URL with the path of a call in it, as somebody may set it.
+    let (status, answer) = app.own_post("/v3/push/app/v3/push/app", &json!({}));
+    assert_eq!((status, &answer["status"]), (404, &json!(404)), "{answer}");
+    assert!(answer["detail"].as_str().is_some_and(|text| text.contains("service URL")), "{answer}");
+    let answer = app.request("GET", "/v3/push/app", &[], "");
+    assert_eq!((answer.status().as_u16(), answer.headers()["allow"].to_str().ok()), (405, Some("POST")));
+    assert!(answer.body()["detail"].as_str().is_some_and(|text| text.contains("Allow")), "{answer:?}");
 }

@@ -65,7 +65,10 @@ fn a_report_tells_of_each_device_and_of_each_row_that_names_none() {
         [
             format!("0|'+8613800000000|{}|xg|arrived||0|1", ann.token),
             "0|'=1+1|||no_device|the account is bound to no device|0|0".to_owned(),
-            format!("0|bob|{}|xg|waiting|it waits in the inbox until the device comes online|0|0", bob.token),
+            format!(
+                "0|bob|{}|xg|waiting|it waits in the inbox until the device comes online, or the hours of the push begin|0|0",
+                bob.token
+            ),
             "0|nobody, \"nowhere\"|||no_device|the account is bound to no device|0|0".to_owned(),
         ]
     );
@@ -112,7 +115,10 @@ fn a_report_of_tokens_names_the_rows_and_a_deleted_device_keeps_its_line() {
         "||gone|the device was deleted while the message waited".to_owned(),
         format!("{}||no_device|{nobody}", deleted.token),
         format!("{unknown}||no_device|{nobody}"),
-        format!("{}|ann|waiting|it waits in the inbox until the device comes online", here.token),
+        format!(
+            "{}|ann|waiting|it waits in the inbox until the device comes online, or the hours of the push begin",
+            here.token
+        ),
     ];
     expected.sort();
     let found = columns(&report(&app, &push_id, ""), &["token", "account", "outcome", "reason"]);

@@ -192,7 +192,8 @@ impl Case {
             }
             Outcome::Expired => format!("the device did not come for it by {until}; it was seen last{}", self.seen()),
             Outcome::NotKept => {
-                "the device was offline, and the push was for devices online only (expire_time 0)".into()
+                "the device was offline, or it was outside of the accept_time, and the push keeps nothing (expire_time 0)"
+                    .into()
             }
             Outcome::NoChannel => "the push may use no channel that leads to the device (channel_rules)".into(),
             Outcome::Gone => "the device was deleted while the message waited".into(),

@@ -108,11 +108,13 @@ pub(in crate::api::v1) fn channel(of: &Reported) -> Option<&'static str> {
 /// What an outcome means, in words; empty where there is nothing to explain.
 pub(in crate::api::v1) const fn reason(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Waiting => "it waits in the inbox until the device comes online",
+        Outcome::Waiting => "it waits in the inbox until the device comes online, or the hours of the push begin",
         Outcome::Sent => "handed to the device, which has not acknowledged it",
         Outcome::Arrived => "",
         Outcome::Expired => "the device did not take it before the push expired",
-        Outcome::NotKept => "the device was offline, and the push was for devices online only",
+        Outcome::NotKept => {
+            "the device was offline, or it was outside of the hours of the push, and the push keeps nothing"
+        }
         Outcome::NoChannel => "the push may use no channel that leads to the device",
         Outcome::Gone => "the device was deleted while the message waited",
         Outcome::Accepted => "the vendor took it, and does not say whether it arrived",
