@@ -74,6 +74,7 @@ async fn connection(sim: &Sim, stream: impl AsyncRead + AsyncWrite + Unpin) -> R
                     Manner::Answers { latency, is_silent } => (latency, is_silent),
                 };
                 let authorized = authorized(sim, &request, &mut verified);
+                let id = request.headers().get("apns-id").cloned();
                 open.push(async move {
                     let answer = answer(sim, request, authorized).await;
                     if !latency.is_zero() {
@@ -82,7 +83,7 @@ async fn connection(sim: &Sim, stream: impl AsyncRead + AsyncWrite + Unpin) -> R
                     if is_silent {
                         std::future::pending::<()>().await;
                     }
-                    respond_with(sim, respond, answer);
+                    respond_with(sim, respond, id, answer);
                 });
             }
             Some(()) = open.next(), if !open.is_empty() => {}
@@ -162,13 +163,17 @@ fn next(habits: &mut Habits) -> Option<Reply> {
     Some(reply.clone())
 }
 
-fn respond_with(sim: &Sim, mut respond: SendResponse<Bytes>, answer: Result<(), Reply>) {
+/// Every answer names the message it is of, as Apple's do: some clients know it by nothing else.
+fn respond_with(sim: &Sim, mut respond: SendResponse<Bytes>, id: Option<HeaderValue>, answer: Result<(), Reply>) {
+    let mut head = Response::new(());
+    if let Some(id) = id {
+        head.headers_mut().insert("apns-id", id);
+    }
     let Err(Reply { status, reason, timestamp, retry_after }) = answer else {
         // The client may be gone.
-        let _ = respond.send_response(Response::new(()), true);
+        let _ = respond.send_response(head, true);
         return;
     };
-    let mut head = Response::new(());
     *head.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     if let Some(seconds) = retry_after {
         head.headers_mut().insert("retry-after", HeaderValue::from(seconds));
