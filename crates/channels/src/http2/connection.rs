@@ -20,6 +20,8 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::coalesced::Coalesced;
+
 /// How long a connection may take to be open, TLS included; with one question and its answer, too.
 const OPENED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -134,7 +136,7 @@ where
         // Until the peer has said how many streams it takes: Apple takes one before it knows who we are.
         .initial_max_send_streams(1)
         .enable_push(false)
-        .handshake(stream)
+        .handshake(Coalesced(stream))
         .await
         .map_err(io::Error::other)?;
     let pings = connection.ping_pong();

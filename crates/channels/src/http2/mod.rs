@@ -2,6 +2,7 @@
 //! open, and batches sent over them. What a message is and what an answer means, the channel says.
 
 mod client;
+mod coalesced;
 pub(crate) mod connection;
 
 pub(crate) use client::{Authorized, Client, Speaks};
