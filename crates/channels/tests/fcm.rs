@@ -139,6 +139,22 @@ async fn who_asks_to_wait_longer_than_that_is_left_alone() {
 }
 
 #[tokio::test]
+async fn while_google_takes_nothing_each_batch_is_tried_once_but_a_quota_is_no_such_sign() {
+    let (sim, fcm) = sim().await;
+    let push = opened(&fcm);
+    let after = async |answer: &str| {
+        sim.behave(rule("", answer, None, Some(3_600)));
+        assert!(matches!(push.send(&many(3), &Values::default()).await[..], [Verdict::Later { .. }, ..]));
+        sim.behave(rule("", "UNAVAILABLE", Some(1), Some(0)));
+        push.send(&many(1), &Values::default()).await.remove(0)
+    };
+    assert_eq!(after("QUOTA_EXCEEDED").await, Verdict::Accepted);
+    let once = after("UNAVAILABLE").await;
+    assert_eq!(once, Verdict::Later { code: "UNAVAILABLE".into(), after: Some(Duration::ZERO) });
+    assert_eq!(push.send(&many(1), &Values::default()).await, [Verdict::Accepted], "it is taken again");
+}
+
+#[tokio::test]
 async fn a_goaway_in_the_middle_loses_nothing_and_doubles_nothing() {
     let (sim, fcm) = sim().await;
     sim.behave(Behaviour { goes_away_after: 10, latency_ms: 5, ..Behaviour::default() });

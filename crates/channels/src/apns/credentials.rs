@@ -3,8 +3,8 @@
 use pigeonloft_model::Environment;
 use serde::{Deserialize, Serialize};
 
-use super::connection::{Endpoint, NotAnEndpoint};
 use super::signer::Signer;
+use crate::http2::{Endpoint, NotAnEndpoint};
 
 /// Apple's hosts.
 const PRODUCT: &str = "https://api.push.apple.com";

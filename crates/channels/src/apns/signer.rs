@@ -120,7 +120,7 @@ mod tests {
     use crate::apns::sim::Team;
 
     fn credentials() -> Credentials {
-        crate::apns::client::tests::credentials("http://127.0.0.1:1")
+        crate::apns::tests::credentials("http://127.0.0.1:1")
     }
 
     #[test]

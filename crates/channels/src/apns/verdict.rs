@@ -5,6 +5,8 @@ use std::time::Duration;
 use pigeonloft_model::{Code, Verdict, verdict};
 use serde::Deserialize;
 
+use crate::http2::Authorized;
+
 /// The body of an answer that is not 200.
 #[derive(Debug, Default, Deserialize)]
 struct Reason {
@@ -15,10 +17,20 @@ struct Reason {
 }
 
 /// The reason with which a token of ours is refused that is too old.
-pub(super) const EXPIRED_TOKEN: &str = "ExpiredProviderToken";
+const EXPIRED_TOKEN: &str = "ExpiredProviderToken";
 
-/// What an answer means. `after`: what it says in `retry-after`.
-pub(super) fn verdict(status: u16, body: &[u8], after: Option<Duration>) -> Verdict {
+/// The reason with which a message is refused because its device got too many.
+pub(super) const TOO_MANY_FOR_DEVICE: &str = "TooManyRequests";
+
+/// What an answer means, or that our token is too old. `after`: what it says in `retry-after`.
+pub(super) fn read(status: u16, body: &[u8], after: Option<Duration>) -> Authorized {
+    match verdict(status, body, after) {
+        Verdict::Later { code, .. } if code == EXPIRED_TOKEN => Authorized::No(code),
+        verdict => Authorized::Yes(verdict),
+    }
+}
+
+fn verdict(status: u16, body: &[u8], after: Option<Duration>) -> Verdict {
     if status == 200 {
         return Verdict::Accepted;
     }

@@ -113,6 +113,10 @@ impl Speaks for Sending<'_> {
         verdict::read(answer.status, &answer.body, answer.after)
     }
 
+    fn is_ours(&self, code: &str) -> bool {
+        verdict::is_quota(code)
+    }
+
     fn pace(&self) -> Duration {
         self.fcm.quota.take(Instant::now())
     }

@@ -17,6 +17,9 @@ const OVERLOAD_PAUSE: Duration = Duration::from_secs(10);
 /// Google's word for an access token that is none, or too old.
 const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
 
+/// Words for a quota that is used up: the project's, or one of a device or a topic.
+const QUOTA: [&str; 3] = ["QUOTA_EXCEEDED", "RESOURCE_EXHAUSTED", "status 429"];
+
 /// An answer that refuses.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -53,6 +56,11 @@ pub(super) fn read(status: u16, body: &[u8], after: Option<Duration>) -> Authori
     }
 }
 
+/// Whether this word is of a quota that is used up, and not of FCM's own state.
+pub(super) fn is_quota(word: &str) -> bool {
+    QUOTA.contains(&word)
+}
+
 fn verdict(status: u16, body: &[u8], after: Option<Duration>) -> Verdict {
     if (200..300).contains(&status) {
         return Verdict::Accepted;
@@ -66,7 +74,7 @@ fn verdict(status: u16, body: &[u8], after: Option<Duration>) -> Verdict {
         ("INVALID_ARGUMENT", 400) if explained.names_the_token() => Verdict::Dead { code: code(&word), since: None },
         // Of another project than the credentials'; devices of this one may follow.
         ("SENDER_ID_MISMATCH", _) => Verdict::Refused(code(&word)),
-        ("QUOTA_EXCEEDED" | "RESOURCE_EXHAUSTED", _) | (_, 429) => later(QUOTA_PAUSE),
+        (word, status) if status == 429 || is_quota(word) => later(QUOTA_PAUSE),
         ("UNAVAILABLE" | "INTERNAL", _) | (_, 500..) => later(OVERLOAD_PAUSE),
         // A 404 that names no token is a project that is not there.
         ("THIRD_PARTY_AUTH_ERROR", _) | (_, 401 | 403 | 404) => Verdict::Configuration(code(&word)),

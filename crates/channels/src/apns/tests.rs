@@ -1,0 +1,99 @@
+//! Apple's channel against its sim: what is Apple's own. What every vendor does wrong is in the tests of the client.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use pigeonloft_model::{DeviceId, Platform, Push, PushId, Zone};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::sim::{Habits, Reply, Sim, Team, url};
+use super::*;
+
+/// Credentials with a key that was just made.
+pub(super) fn credentials(url: &str) -> Credentials {
+    let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64.encode(der.as_ref()));
+    Credentials {
+        key,
+        key_id: "ABC123DEFG".into(),
+        team_id: "DEF123GHIJ".into(),
+        topic: "com.example.shop".into(),
+        url: Some(url.into()),
+        trusted: None,
+    }
+}
+
+/// A client and the sim it sends to.
+pub(crate) struct Line {
+    pub(crate) sim: Arc<Sim>,
+    pub(crate) client: Client,
+    signer: Signer,
+    payload: Payload,
+}
+
+impl Line {
+    pub(crate) async fn new(habits: Habits) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let credentials = credentials(&url(listener.local_addr().unwrap(), false));
+        credentials.check().unwrap();
+        let team = Team::new(&credentials.key, &credentials.key_id, &credentials.team_id).unwrap();
+        let sim = Sim::new(Some(team));
+        *sim.habits() = habits;
+        tokio::spawn(sim.clone().serve(listener, None));
+        let call = json!({ "audience_type": "account", "account_list": ["ann"], "message_type": "notify",
+            "message": { "title": "t", "content": "c" } });
+        let push = Push::parse(call.to_string().as_bytes(), Platform::Ios, 1_700_000_000, Zone::CHINA).unwrap();
+        let outgoing = Outgoing { push_id: PushId(7), push: &push, expire_at: 1_700_086_400 };
+        Self {
+            sim,
+            client: Client::new(credentials.endpoint(Environment::Product).unwrap()),
+            signer: Signer::new(&credentials).unwrap(),
+            payload: Payload::new(&outgoing, &credentials.topic).unwrap(),
+        }
+    }
+
+    pub(crate) async fn send(&self, targets: &[Target]) -> Vec<Verdict> {
+        let Self { client, signer, payload, .. } = self;
+        client.send(&Sending { client, signer, payload, values: &Values::default() }, targets).await
+    }
+}
+
+pub(crate) fn target(n: usize) -> Target {
+    Target { device: DeviceId(n as i64), token: token(n), detail: None }
+}
+
+fn token(n: usize) -> String {
+    format!("{n:064x}")
+}
+
+#[tokio::test]
+async fn one_bad_token_fails_none_of_its_neighbours() {
+    let line = Line::new(Habits::default()).await;
+    let gone = Reply { timestamp: Some(5), ..Reply::new(410, "Unregistered") };
+    line.sim.habits().by_token.extend([(token(1), gone), (token(2), Reply::new(400, "BadDeviceToken"))]);
+    let mut targets: Vec<Target> = (0..5).map(target).collect();
+    targets[3].token = "not hexadecimal".into();
+    let verdicts = line.send(&targets).await;
+    assert_eq!(
+        verdicts,
+        [
+            Verdict::Accepted,
+            Verdict::Dead { code: "Unregistered".into(), since: Some(5) },
+            Verdict::Refused("BadDeviceToken".into()),
+            Verdict::Refused("token is not hexadecimal".into()),
+            Verdict::Accepted,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_new_token_that_is_said_to_be_too_old_is_not_made_again_and_again() {
+    let line =
+        Line::new(Habits { next: Some((u64::MAX, Reply::new(403, "ExpiredProviderToken"))), ..Habits::default() });
+    let line = line.await;
+    let targets: Vec<Target> = (0..5).map(target).collect();
+    assert_eq!(line.send(&targets).await, vec![Verdict::Later { code: "ExpiredProviderToken".into(), after: None }; 5]);
+    assert_eq!(line.sim.counts()[0], 5);
+}

@@ -1,0 +1,163 @@
+//! Batch: messages while they are sent, and what became of each try.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::client::{ResponseFuture, SendRequest};
+use http::HeaderValue;
+use pigeonloft_model::{Code, Verdict};
+use tokio::time::Instant;
+
+use super::connection::Answer;
+use super::speaks::{Authorized, Speaks};
+use crate::vendor::Target;
+
+/// What became of one try.
+pub(super) enum Tried {
+    Verdict(Verdict),
+    Unauthorized(Code),
+    /// It was certainly not taken.
+    Again(Code),
+}
+
+/// A batch while it is sent.
+pub(super) struct Batch<'a, S> {
+    speaks: &'a S,
+    authorization: HeaderValue,
+    targets: &'a [Target],
+    /// Places of those that are to be sent.
+    places: &'a [usize],
+    /// How many of them are given to a connection.
+    given: AtomicUsize,
+    /// Why a connection gave up, the last one that did.
+    broken: Mutex<Option<Code>>,
+}
+
+/// The next message of a batch for one connection.
+pub(super) enum Next {
+    Place(usize),
+    /// This one, when its time has come.
+    Paced(usize, Instant),
+}
+
+impl<'a, S: Speaks> Batch<'a, S> {
+    pub(super) fn new(speaks: &'a S, authorization: HeaderValue, targets: &'a [Target], places: &'a [usize]) -> Self {
+        Self { speaks, authorization, targets, places, given: AtomicUsize::new(0), broken: Mutex::default() }
+    }
+
+    /// Those that no connection was given.
+    pub(super) fn left(&self) -> &'a [usize] {
+        let given = self.given.load(Ordering::Relaxed).min(self.places.len());
+        &self.places[given..]
+    }
+
+    pub(super) fn next(&self) -> Option<Next> {
+        let place = *self.places.get(self.given.fetch_add(1, Ordering::Relaxed))?;
+        let wait = self.speaks.pace();
+        Some(if wait.is_zero() { Next::Place(place) } else { Next::Paced(place, Instant::now() + wait) })
+    }
+
+    /// A connection gives up, for this reason.
+    pub(super) fn breaks(&self, code: Code) {
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
+    }
+
+    pub(super) fn broken(&self) -> Option<Code> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Begins a message. An error answers for it: nothing was sent.
+    pub(super) fn begin(&self, sender: &mut SendRequest<Bytes>, place: usize) -> Result<ResponseFuture, Tried> {
+        let (request, body) = self.speaks.request(&self.authorization, &self.targets[place]).map_err(Tried::Verdict)?;
+        let again = |error: h2::Error| Tried::Again(Code::Owned(broken_by(&error)));
+        let (answer, mut stream) = sender.send_request(request, false).map_err(again)?;
+        // The stream is open, but without its end it is no request.
+        stream.send_data(body, true).map_err(again)?;
+        Ok(answer)
+    }
+
+    pub(super) async fn tried(&self, place: usize, answer: ResponseFuture) -> (usize, Tried) {
+        let tried = match Answer::read(answer).await {
+            Err(error) => lost(&error),
+            Ok(answer) => match self.speaks.read(&answer) {
+                Authorized::Yes(verdict) => Tried::Verdict(verdict),
+                Authorized::No(code) => Tried::Unauthorized(code),
+            },
+        };
+        (place, tried)
+    }
+}
+
+/// What a round leaves.
+#[derive(Default)]
+pub(super) struct Round {
+    /// Places of those that are sent again.
+    pub(super) again: Vec<usize>,
+    /// How long the vendor asks to wait.
+    pub(super) asked: Option<Duration>,
+    /// Some are not to be sent again at once, as those are that only want another authorization.
+    pub(super) waits: bool,
+}
+
+impl Round {
+    /// Notes the verdicts of what was tried.
+    pub(super) fn of<S: Speaks>(
+        tried: impl Iterator<Item = (usize, Tried)>,
+        batch: &Batch<'_, S>,
+        verdicts: &mut [Option<Verdict>],
+    ) -> Self {
+        let mut round = Self { again: batch.left().to_vec(), asked: None, waits: !batch.left().is_empty() };
+        // Asked once: of many messages refused for it, the first has it replaced.
+        let mut refused = None;
+        for (place, tried) in tried {
+            verdicts[place] = Some(match tried {
+                Tried::Verdict(Verdict::Later { code, after }) => {
+                    round.asked = round.asked.max(after);
+                    round.waits = true;
+                    round.again.push(place);
+                    Verdict::Later { code, after }
+                }
+                Tried::Verdict(verdict) => verdict,
+                Tried::Again(code) => {
+                    round.waits = true;
+                    round.again.push(place);
+                    Verdict::Later { code, after: None }
+                }
+                Tried::Unauthorized(code) => {
+                    match refused.get_or_insert_with(|| batch.speaks.refused(&batch.authorization, code.clone())) {
+                        Ok(()) => {
+                            round.again.push(place);
+                            Verdict::Later { code, after: None }
+                        }
+                        Err(verdict) => verdict.clone(),
+                    }
+                }
+            });
+        }
+        round.again.sort_unstable();
+        round
+    }
+}
+
+/// What a message came to whose stream broke off.
+fn lost(error: &h2::Error) -> Tried {
+    let code = Code::Owned(broken_by(error));
+    let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+    // Only streams above the last that the vendor names end with its GOAWAY.
+    if error.is_remote() && (refused || error.is_go_away()) {
+        Tried::Again(code)
+    } else {
+        Tried::Verdict(Verdict::Unknown(code))
+    }
+}
+
+pub(super) fn broken_by(error: &h2::Error) -> String {
+    match error.reason() {
+        Some(reason) if error.is_go_away() => format!("GOAWAY {reason:?}"),
+        Some(reason) => format!("reset {reason:?}"),
+        None => "connection lost".to_owned(),
+    }
+}

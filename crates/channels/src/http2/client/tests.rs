@@ -1,0 +1,147 @@
+//! The client against a sim that misbehaves: whatever happens, each message has the right verdict, and none is taken twice.
+
+use std::collections::HashMap;
+
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::apns::sim::{Habits, Reply, url};
+use crate::apns::tests::{Line, target};
+
+fn patient(mut line: Line, answered_within: u64, tried_for: u64) -> Line {
+    let [answered_within, tried_for] = [answered_within, tried_for].map(Duration::from_millis);
+    line.client.patience = Patience { answered_within, tried_for };
+    line
+}
+
+/// Sends to so many devices. Of those that are accepted the other side took each once, and none twice.
+async fn send(line: &Line, count: usize) -> Vec<Verdict> {
+    let targets: Vec<Target> = (0..count).map(target).collect();
+    let verdicts = line.send(&targets).await;
+    assert_eq!(verdicts.len(), count);
+    let taken = line.sim.all_taken();
+    for (target, verdict) in targets.iter().zip(&verdicts) {
+        let times = taken.get(&target.token).copied().unwrap_or(0);
+        match verdict {
+            Verdict::Accepted => assert_eq!(times, 1, "{target:?}"),
+            Verdict::Unknown(_) => assert!(times <= 1, "{target:?} {times}"),
+            other => assert_eq!(times, 0, "{target:?} {other:?}"),
+        }
+    }
+    verdicts
+}
+
+/// How many of each verdict, by its code; those that are accepted under "".
+fn count(verdicts: &[Verdict]) -> HashMap<String, usize> {
+    let mut counts = HashMap::new();
+    for verdict in verdicts {
+        *counts.entry(verdict.code().map_or(String::new(), ToString::to_string)).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn all(code: &str, count: usize) -> HashMap<String, usize> {
+    HashMap::from([(code.to_owned(), count)])
+}
+
+#[tokio::test]
+async fn as_many_are_under_way_as_the_other_side_allows() {
+    for (streams, messages) in [(1, 60), (1_000, 3_000)] {
+        let line = Line::new(Habits { streams, latency: Duration::from_millis(5), ..Habits::default() }).await;
+        assert_eq!(count(&send(&line, messages).await), all("", messages));
+        assert!(line.sim.counts()[2] <= CONNECTIONS as u64, "connections stay open");
+        assert_eq!(count(&send(&line, 0).await), HashMap::new());
+    }
+}
+
+#[tokio::test]
+async fn streams_that_are_refused_are_sent_again_once_there_is_room() {
+    let latency = Duration::from_millis(5);
+    let line = Line::new(Habits { streams: 1_000, really: Some(10), latency, ..Habits::default() }).await;
+    assert_eq!(count(&send(&line, 200).await), all("", 200));
+    assert!(line.sim.counts()[0] > 200, "some were refused");
+}
+
+#[tokio::test]
+async fn a_goaway_in_mid_flight_loses_nothing_and_doubles_nothing() {
+    for latency in [Duration::ZERO, Duration::from_millis(30)] {
+        let line = Line::new(Habits { goes_away_after: Some(40), latency, ..Habits::default() }).await;
+        let verdicts = send(&line, 1_000).await;
+        let unknown = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Unknown(_))).count();
+        let accepted = verdicts.iter().filter(|verdict| **verdict == Verdict::Accepted).count();
+        assert_eq!(accepted + unknown, 1_000, "{:?}", count(&verdicts));
+        assert!(line.sim.counts()[2] > CONNECTIONS as u64, "those above the last went over another connection");
+    }
+}
+
+#[tokio::test]
+async fn what_was_under_way_when_a_connection_breaks_is_unknown_and_the_rest_is_sent() {
+    // The 41st request of a connection comes when at least 31 are answered.
+    let latency = Duration::from_millis(5);
+    let line = Line::new(Habits { cut_after: Some(40), latency, streams: 10, ..Habits::default() }).await;
+    let verdicts = send(&line, 500).await;
+    let accepted = verdicts.iter().filter(|verdict| **verdict == Verdict::Accepted).count();
+    let lost = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Unknown(_))).count();
+    assert!(lost > 0 && accepted > lost && accepted + lost == 500, "{:?}", count(&verdicts));
+}
+
+#[tokio::test]
+async fn silence_is_no_answer() {
+    let line = patient(Line::new(Habits { is_silent: true, ..Habits::default() }).await, 200, 1_000);
+    let verdicts = send(&line, 20).await;
+    assert_eq!(count(&verdicts), all("no answer", 20));
+    assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Unknown(_))));
+    *line.sim.habits() = Habits::default();
+    let one = line.send(&[target(99)]).await;
+    assert_eq!(one, [Verdict::Accepted], "over another connection");
+}
+
+#[tokio::test]
+async fn what_is_not_taken_now_is_sent_again_when_it_may_be() {
+    let reply = Reply { retry_after: Some(1), ..Reply::new(503, "ServiceUnavailable") };
+    let line = Line::new(Habits { next: Some((30, reply)), ..Habits::default() }).await;
+    let begun = Instant::now();
+    assert_eq!(count(&send(&line, 100).await), all("", 100));
+    assert!(begun.elapsed() >= Duration::from_secs(1), "as long as it asks to wait");
+    assert_eq!(line.sim.counts()[0], 130);
+    // And when it never is, or not for long, that is said.
+    let reply = Reply { retry_after: Some(3_600), ..Reply::new(429, "TooManyRequests") };
+    *line.sim.habits() = Habits { next: Some((1, reply)), ..Habits::default() };
+    let later = line.send(&[target(1_000)]).await;
+    assert_eq!(later, [Verdict::Later { code: "TooManyRequests".into(), after: Some(Duration::from_secs(3_600)) }]);
+    let line =
+        Line::new(Habits { next: Some((u64::MAX, Reply::new(500, "InternalServerError"))), ..Habits::default() });
+    let line = patient(line.await, 1_000, 400);
+    assert_eq!(count(&send(&line, 10).await), all("InternalServerError", 10));
+}
+
+#[tokio::test]
+async fn where_nobody_is_nothing_is_sent() {
+    let mut line = patient(Line::new(Habits::default()).await, 1_000, 300);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = url(listener.local_addr().unwrap(), false);
+    drop(listener);
+    line.client.endpoint = Endpoint::new(&nobody, None).unwrap();
+    assert_eq!(count(&send(&line, 10).await), all("no connection", 10));
+}
+
+#[tokio::test]
+async fn while_nothing_is_taken_each_batch_is_tried_once_and_then_as_before() {
+    let down = Habits { next: Some((u64::MAX, Reply::new(503, "ServiceUnavailable"))), ..Habits::default() };
+    let line = patient(Line::new(down).await, 1_000, 500);
+    let timed = async |n: usize| {
+        let begun = Instant::now();
+        let verdicts = line.send(&[target(n)]).await;
+        (count(&verdicts), begun.elapsed(), line.sim.counts()[0])
+    };
+    let (first, _, tries) = timed(1).await;
+    assert_eq!(first, all("ServiceUnavailable", 1));
+    assert!(tries > 1);
+    let (second, took, after) = timed(2).await;
+    assert_eq!((second, after), (all("ServiceUnavailable", 1), tries + 1));
+    assert!(took < Duration::from_millis(400), "{took:?}");
+    *line.sim.habits() = Habits::default();
+    assert_eq!(timed(3).await.0, all("", 1));
+    line.sim.habits().next = Some((1, Reply::new(503, "ServiceUnavailable")));
+    assert_eq!(timed(4).await.0, all("", 1), "it is waited for again");
+}

@@ -1,0 +1,49 @@
+//! Speaks: what a channel says of its messages and of their answers.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request};
+use pigeonloft_model::{Code, Verdict};
+
+use super::connection::Answer;
+use crate::vendor::Target;
+
+/// What an answer says.
+pub(crate) enum Authorized {
+    /// This, of the message.
+    Yes(Verdict),
+    /// That we are not, with a word for why; the message was not looked at.
+    No(Code),
+}
+
+/// What a channel says of the messages of a push, and of the answers.
+pub(crate) trait Speaks: Sync {
+    /// The authorization of the next messages.
+    ///
+    /// # Errors
+    /// There is none, and this is what becomes of them.
+    fn authorization(&self) -> impl Future<Output = Result<HeaderValue, Verdict>> + Send;
+
+    /// This authorization was refused. Another is to be had, or this is what becomes of the messages.
+    fn refused(&self, authorization: &HeaderValue, code: Code) -> Result<(), Verdict>;
+
+    /// The message to a device.
+    ///
+    /// # Errors
+    /// There can be none.
+    fn request(&self, authorization: &HeaderValue, target: &Target) -> Result<(Request<()>, Bytes), Verdict>;
+
+    /// What an answer says.
+    fn read(&self, answer: &Answer) -> Authorized;
+
+    /// Whether this word, with which a message is to be sent later, may be of one device or of our pace. Others are of the
+    /// vendor, who takes nothing then.
+    fn is_ours(&self, code: &str) -> bool;
+
+    /// How long from now the next message is to wait, which has its place with this.
+    fn pace(&self) -> Duration {
+        Duration::ZERO
+    }
+}
