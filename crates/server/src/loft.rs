@@ -77,7 +77,8 @@ impl Loft {
             hourly: Hourly::new(config.statistics.calls_per_hour),
             vendors: Vendors::new(
                 Vault::new(&config.credentials.key, &config.credentials.key_file, &config.data_dir),
-                &config.webpush,
+                &config,
+                metrics.clone(),
             ),
             config,
             store,

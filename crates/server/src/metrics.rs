@@ -57,6 +57,7 @@ pub struct Metrics {
     pushes_finished: Family<Labels<1>, Counter>,
     pushes_running: Gauge,
     recipients: Family<Labels<2>, Counter>,
+    vendor_pauses: Family<Labels<2>, Counter>,
     push_seconds: Family<Labels<1>, Counter<f64, AtomicU64>>,
     window_seconds: Histogram,
     batch_seconds: Family<Labels<1>, Histogram>,
@@ -102,6 +103,7 @@ impl Metrics {
             pushes_finished: Family::default(),
             pushes_running: Gauge::default(),
             recipients: Family::default(),
+            vendor_pauses: Family::default(),
             push_seconds: Family::default(),
             window_seconds: short_seconds(),
             batch_seconds: Family::new_with_constructor(short_seconds),
@@ -134,6 +136,11 @@ impl Metrics {
         to.register("pushes_finished", "Pushes ended, by state", self.pushes_finished.clone());
         to.register("pushes_running", "Pushes whose batches are being worked on now", self.pushes_running.clone());
         to.register("recipients", "Recipients recorded, by channel and outcome", self.recipients.clone());
+        to.register(
+            "vendor_pauses",
+            "Times an app's channel with a vendor was paused, by channel and reason",
+            self.vendor_pauses.clone(),
+        );
         to.register("push_seconds", "What running pushes spent their time with", self.push_seconds.clone());
         to.register(
             "window_resolve_seconds",
@@ -236,6 +243,11 @@ impl Metrics {
         }
     }
 
+    /// An app's channel with a vendor was paused.
+    pub fn channel_paused(&self, channel: &'static str, reason: &'static str) {
+        self.vendor_pauses.get_or_create(&[("channel", channel), ("reason", reason)]).inc();
+    }
+
     /// A request was answered. `route` is its template, never its path: the number of templates is fixed.
     pub fn request(&self, method: &'static str, route: &str, status: u16, took: Duration) {
         let request = Request { method, route: route.to_owned(), status };
@@ -304,6 +316,7 @@ mod tests {
         metrics.batch_recorded(Duration::from_millis(4));
         metrics.outcomes("xg", "arrived", 5);
         metrics.outcomes("xg", "expired", 0);
+        metrics.channel_paused("apns", "failing");
         metrics.request("POST", "/v3/push/app", 200, Duration::from_millis(2));
         metrics.refusal("/v3/push/app", 1_008_028);
         metrics.listener("http").open.inc();
@@ -321,6 +334,7 @@ mod tests {
             "pigeonloft_batch_seconds_count{step=\"send\"} 1",
             "pigeonloft_batch_seconds_count{step=\"record\"} 1",
             "pigeonloft_recipients_total{channel=\"xg\",outcome=\"arrived\"} 5",
+            "pigeonloft_vendor_pauses_total{channel=\"apns\",reason=\"failing\"} 1",
             "pigeonloft_http_requests_total{method=\"POST\",route=\"/v3/push/app\",status=\"200\"} 1",
             "pigeonloft_api_refusals_total{route=\"/v3/push/app\",code=\"1008028\"} 1",
             "pigeonloft_connections_open{listener=\"http\"} 1",

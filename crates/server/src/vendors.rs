@@ -1,8 +1,9 @@
 //! Vendors: the channels that apps have with vendors, made of their credentials and kept as long as these stay the same.
 
+pub(crate) mod circuit;
 mod hygiene;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -11,16 +12,17 @@ use pigeonloft_channels::apns::{self, Apns, Signers};
 use pigeonloft_channels::fcm::{self, Fcm};
 use pigeonloft_channels::vendor::Vendor;
 use pigeonloft_channels::webpush::{self, Permits, WebPush};
-use pigeonloft_model::{AccessId, Channel, Code};
+use pigeonloft_model::{AccessId, Channel, Code, MessageType, Platform, Push};
 use pigeonloft_store::{SealedCredentials, Store};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::chain::chain;
-use crate::config;
+use crate::config::Config;
 use crate::lock::lock;
+use crate::metrics::Metrics;
 use crate::vault::Vault;
-use hygiene::Hygiene;
+use circuit::{Change, Circuit, Heard, Pass, Pause, State, Turn};
 
 /// How long credentials are used before the database is asked again: so soon a change by the command line is seen.
 const REMEMBERED: Duration = Duration::from_secs(2);
@@ -42,7 +44,26 @@ pub struct Vendors {
     /// The connections to browsers' push services, once there is an app that uses them.
     browsers: OnceLock<Arc<webpush::Client>>,
     apps: Mutex<HashMap<AccessId, Known>>,
-    hygiene: Mutex<HashMap<(AccessId, Channel), Hygiene>>,
+    /// In memory alone: after a restart each channel is asked again.
+    circuits: Mutex<HashMap<(AccessId, Channel), Circuit>>,
+    /// Share of dead tokens that is still normal.
+    normal_share: f64,
+    metrics: Arc<Metrics>,
+}
+
+/// Whether vendors' channels may carry a push: what is handed to an app and not shown goes through our own alone; Apple has a
+/// way for it.
+pub(crate) fn may_carry(push: &Push, platform: Platform) -> bool {
+    push.message_type != MessageType::Message || platform.is_apple()
+}
+
+/// What follows from a report.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// Whether tokens are to be forgotten that it says are dead.
+    pub(crate) believed: bool,
+    /// The channel is paused now, with this word.
+    pub(crate) paused: Option<Code>,
 }
 
 #[derive(Debug)]
@@ -55,12 +76,14 @@ struct Known {
 impl Vendors {
     /// With none yet.
     #[must_use]
-    pub fn new(vault: Vault, webpush: &config::Webpush) -> Self {
+    pub fn new(vault: Vault, config: &Config, metrics: Arc<Metrics>) -> Self {
+        let webpush = &config.webpush;
         let signers = Signers::default();
         let permits = Permits { plain_http: webpush.allow_http, private_addresses: webpush.allow_private_addresses };
         let trusted = webpush.trusted_certificate.clone();
-        let (apps, hygiene) = (Mutex::default(), Mutex::default());
-        Self { vault, signers, permits, trusted, browsers: OnceLock::new(), apps, hygiene }
+        let (browsers, apps, circuits) = (OnceLock::new(), Mutex::default(), Mutex::default());
+        let normal_share = f64::from(config.push.dead_tokens_percent) / 100.0;
+        Self { vault, signers, permits, trusted, browsers, apps, circuits, normal_share, metrics }
     }
 
     /// What the endpoints of browsers may be.
@@ -118,6 +141,8 @@ impl Vendors {
         }
         let credentials = store.credentials(access_id).await?;
         let mut apps = lock(&self.apps);
+        let before = apps.get(&access_id).map(|known| &*known.credentials);
+        self.credentials_changed(access_id, before.unwrap_or(&credentials), &credentials);
         if let Some(known) = apps.get_mut(&access_id)
             && known.credentials == credentials
         {
@@ -132,17 +157,86 @@ impl Vendors {
         Ok(vendors)
     }
 
-    /// Whether tokens are to be forgotten of which a vendor said that they are dead: so many, of so many that it answered
-    /// for. Not while it says so of most.
-    pub(crate) fn believes(&self, access_id: AccessId, channel: Channel, asked: usize, dead: usize) -> bool {
-        let believed = lock(&self.hygiene).entry((access_id, channel)).or_default().believes(asked, dead);
-        if !believed && dead > 0 {
-            tracing::warn!(
-                %access_id, %channel, asked, dead,
-                "a vendor says of most tokens that they are dead: none is forgotten; look at the app's credentials and environment"
-            );
+    /// What of a batch may be given to an app's channel now. What is let through is to be [reported](Self::report).
+    pub(crate) fn pass(&self, access_id: AccessId, channel: Channel) -> Pass {
+        self.circuit(access_id, channel, |circuit| circuit.pass(Instant::now()))
+    }
+
+    /// What became of messages that were let through.
+    pub(crate) fn report(&self, access_id: AccessId, channel: Channel, turn: Turn, heard: &Heard) -> Judged {
+        if !circuit::has_circuit(channel) {
+            let believed = self.circuit(access_id, channel, |circuit| circuit.believes(heard));
+            return Judged { believed, paused: None };
         }
-        believed
+        let now = Instant::now();
+        let (believed, change, paused) = self.circuit(access_id, channel, |circuit| {
+            let (believed, change) = circuit.report(turn, heard, now, fastrand::f64());
+            (believed, change, circuit.pause().map(Pause::word))
+        });
+        match change {
+            Some(Change::Opened(Pause { reason, code, next_try, .. })) => {
+                self.metrics.channel_paused(channel.as_str(), reason.as_str());
+                let (reason, code) = (reason.as_str(), &*code);
+                let next_try_s = next_try.saturating_duration_since(now).as_secs();
+                tracing::warn!(
+                    %access_id, %channel, reason, code, next_try_s,
+                    "a vendor's channel is paused: messages wait in inboxes until it takes one again"
+                );
+            }
+            Some(Change::Closed) => tracing::info!(%access_id, %channel, "a vendor's channel is used again"),
+            None => {}
+        }
+        Judged { believed, paused }
+    }
+
+    /// The channels of an app that are paused now.
+    pub(crate) fn paused(&self, access_id: AccessId) -> Vec<(Channel, Pause)> {
+        let circuits = lock(&self.circuits);
+        let of_app = circuits.iter().filter(|((of, _), _)| *of == access_id);
+        let mut paused: Vec<_> =
+            of_app.filter_map(|((_, channel), circuit)| Some((*channel, circuit.pause()?.clone()))).collect();
+        paused.sort_by_key(|(channel, _)| *channel);
+        paused
+    }
+
+    /// Of how many apps each channel is in which state.
+    pub(crate) fn states(&self) -> BTreeMap<(Channel, &'static str), u64> {
+        let now = Instant::now();
+        let mut states = BTreeMap::new();
+        for ((_, channel), circuit) in lock(&self.circuits).iter() {
+            if !circuit::has_circuit(*channel) {
+                continue;
+            }
+            // Each of them, so that a series does not end where its last app leaves it.
+            for state in State::ALL {
+                *states.entry((*channel, state.as_str())).or_default() += u64::from(circuit.state(now) == state);
+            }
+        }
+        states
+    }
+
+    fn circuit<T>(&self, access_id: AccessId, channel: Channel, look: impl FnOnce(&mut Circuit) -> T) -> T {
+        let mut circuits = lock(&self.circuits);
+        look(circuits.entry((access_id, channel)).or_insert_with(|| Circuit::new(self.normal_share)))
+    }
+
+    /// A channel whose credentials are others now is tried at once, and one that has none any more is forgotten.
+    fn credentials_changed(&self, access_id: AccessId, before: &[SealedCredentials], now: &[SealedCredentials]) {
+        if before == now {
+            return;
+        }
+        let of_channel =
+            |all: &[SealedCredentials], channel| all.iter().find(|sealed| sealed.channel == channel).cloned();
+        lock(&self.circuits).retain(|(of, channel), circuit| {
+            if *of != access_id {
+                return true;
+            }
+            let is = of_channel(now, *channel);
+            if is != of_channel(before, *channel) {
+                circuit.try_now(Instant::now());
+            }
+            is.is_some()
+        });
     }
 
     fn make(&self, access_id: AccessId, sealed: &SealedCredentials) -> Result<Arc<dyn Vendor>, Code> {

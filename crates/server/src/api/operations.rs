@@ -71,6 +71,7 @@ async fn metrics(State(loft): State<Arc<Loft>>) -> Response {
     let (disk, database_bytes, process) = files.await.unwrap_or_default();
     let scrape = Scrape {
         devices: loft.hub.stats().into(),
+        vendors: loft.vendors.states(),
         database: database(&loft).await,
         writer: loft.store.writer_stats().into(),
         database_bytes,

@@ -151,6 +151,7 @@ pub struct Push {
     pub ack_wait_ms: u64,
     pub scan_ms: u64,
     pub recipients_days: u32,
+    pub dead_tokens_percent: u32,
 }
 
 /// `[statistics]`
@@ -280,7 +281,7 @@ impl Config {
             let (key, value) = ("http.bodies_bytes", self.http.bodies_bytes.to_string());
             return Err(Error::Range { key, value, must: "at least http.json_bytes" });
         }
-        let ranges: [(_, i64, _, _); 6] = [
+        let ranges: [(_, i64, _, _); 7] = [
             ("push.batch_rows", self.push.batch_rows as i64, 1..=100_000, "from 1 to 100000"),
             (
                 "package.sort_memory_bytes",
@@ -289,6 +290,7 @@ impl Config {
                 "from 65536 to 4294967296",
             ),
             ("http.idempotency_s", self.http.idempotency_s as i64, 1..=2_592_000, "from 1 to 2592000"),
+            ("push.dead_tokens_percent", i64::from(self.push.dead_tokens_percent), 1..=100, "from 1 to 100"),
             ("push.scan_ms", self.push.scan_ms as i64, 10..=60_000, "from 10 to 60000"),
             ("package.uploads_at_once", self.package.uploads_at_once as i64, 1..=1000, "from 1 to 1000"),
             // A CONNECT alone has about a hundred bytes; beyond 2^28 there are no packets.

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use pigeonloft_channels::vendor::{Opened, Outgoing, Target};
 use pigeonloft_model::attribute::Values;
-use pigeonloft_model::{AccessId, Channel, Code, DeviceId, MessageType, Outcome, Push, PushId, Verdict};
+use pigeonloft_model::{AccessId, Channel, Code, DeviceId, Outcome, Push, PushId, Verdict};
 use pigeonloft_store::{App, DeadToken};
 
 use crate::clock::unix_millis;
 use crate::loft::Loft;
+use crate::vendors::circuit::{Heard, Pass};
+use crate::vendors::may_carry;
 
 /// The channels of vendors that a push may use, opened for it.
 pub(super) struct OpenedVendors {
@@ -66,8 +68,7 @@ impl OpenedVendors {
         push: &Push,
         expire_at: i64,
     ) -> Result<Self, pigeonloft_store::Error> {
-        // What is handed to an app and not shown goes through our own channel alone; Apple has a way for it.
-        if push.message_type == MessageType::Message && !app.platform.is_apple() {
+        if !may_carry(push, app.platform) {
             return Ok(Self::none(app.access_id));
         }
         let vendors = loft.vendors.of(&loft.store, app.access_id).await?;
@@ -137,16 +138,49 @@ impl OpenedVendors {
         let sends = self.opened.iter().zip(targets.of_channels).filter(|(_, (places, _))| !places.is_empty());
         let sends = sends.map(async |((channel, opened), (places, targets))| {
             let verdicts = match opened {
-                Ok(opened) => opened.send(&targets, values).await,
-                Err(verdict) => vec![verdict.clone(); targets.len()],
+                Ok(opened) => self.ask(loft, *channel, &**opened, &targets, values).await,
+                Err(verdict) => vec![(verdict.clone(), false); targets.len()],
             };
-            let dead = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Dead { .. })).count();
-            let believed = loft.vendors.believes(self.access_id, *channel, verdicts.len(), dead);
             let each = places.into_iter().zip(targets).zip(verdicts);
-            each.map(|((place, target), verdict)| became(place, *channel, target, verdict, otherwise, believed))
-                .collect::<Vec<_>>()
+            each.map(|((place, target), (verdict, believed))| {
+                became(place, *channel, target, verdict, otherwise, believed)
+            })
+            .collect::<Vec<_>>()
         });
         futures_util::future::join_all(sends).await.into_iter().flatten().collect()
+    }
+
+    /// Gives a batch to a channel, as far as that is not paused. Answers a verdict for each, and whether its token is
+    /// forgotten if that says it is dead.
+    async fn ask(
+        &self,
+        loft: &Loft,
+        channel: Channel,
+        opened: &dyn Opened,
+        targets: &[Target],
+        values: &Values,
+    ) -> Vec<(Verdict, bool)> {
+        let mut verdicts = Vec::with_capacity(targets.len());
+        let paused = |code| (Verdict::Later { code, after: None }, false);
+        while verdicts.len() < targets.len() {
+            let left = &targets[verdicts.len()..];
+            let (turn, of_them) = match loft.vendors.pass(self.access_id, channel) {
+                Pass::All(turn) => (turn, left),
+                Pass::Probe(turn, probes) => (turn, &left[..probes.min(left.len())]),
+                Pass::Nothing(code) => {
+                    verdicts.resize(targets.len(), paused(code));
+                    break;
+                }
+            };
+            let answers = opened.send(of_them, values).await;
+            let judged = loft.vendors.report(self.access_id, channel, turn, &Heard::of(&answers));
+            verdicts.extend(answers.into_iter().map(|verdict| (verdict, judged.believed)));
+            // One try a batch: where it changed nothing, the next batch makes another.
+            if let Some(code) = judged.paused {
+                verdicts.resize(targets.len(), paused(code));
+            }
+        }
+        verdicts
     }
 }
 

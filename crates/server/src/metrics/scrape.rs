@@ -1,12 +1,15 @@
 //! Scrape: what is looked up at the moment somebody asks for the metrics, instead of being counted all the time.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use pigeonloft_channels::xg::Stats;
+use pigeonloft_model::Channel;
 use pigeonloft_store::WriterStats;
 use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
@@ -17,6 +20,8 @@ use crate::folder::Disk;
 pub struct Scrape {
     /// The own channel.
     pub devices: Devices,
+    /// Of how many apps the channel with a vendor is in which state.
+    pub vendors: BTreeMap<(Channel, &'static str), u64>,
     /// The database; `None`: it does not answer.
     pub database: Option<Database>,
     /// What its writer did.
@@ -132,6 +137,7 @@ impl Scrape {
         let mut registry = Registry::default();
         let ours = registry.sub_registry_with_prefix("pigeonloft");
         self.register_devices(ours);
+        self.register_vendors(ours);
         self.register_store(ours);
         ours.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         self.register_process(&mut registry);
@@ -153,6 +159,15 @@ impl Scrape {
         ] {
             to.register(name, help, ConstCounter::new(value));
         }
+    }
+
+    fn register_vendors(&self, to: &mut Registry) {
+        let apps: Family<[(&str, &str); 2], Gauge> = Family::default();
+        for ((channel, state), count) in &self.vendors {
+            let labels = [("channel", channel.as_str()), ("state", *state)];
+            apps.get_or_create(&labels).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+        to.register("vendor_channels", "Apps, by the state of their channel with a vendor", apps);
     }
 
     fn register_store(&self, to: &mut Registry) {

@@ -6,12 +6,12 @@ use pigeonloft_testkit::{App, Apple, Device, Fleet, Server, assert_refused, pige
 use serde_json::{Value, json};
 
 /// The vendor's token of the so many-th device.
-fn apns_token(n: usize) -> String {
+pub(super) fn apns_token(n: usize) -> String {
     format!("{n:064x}")
 }
 
 /// A device of ann's with this token on Apple's channel.
-fn device(app: &App, n: usize) -> Device {
+pub(super) fn device(app: &App, n: usize) -> Device {
     let device = app.register_device(Some("ann"));
     let channels = json!({ "channels": { "apns": { "token": apns_token(n) } } });
     let (status, answer) = app.as_device(&device, "PATCH", "", &channels);
@@ -29,7 +29,7 @@ fn with_devices(count: usize) -> (Server, App, Apple, Vec<Device>) {
 }
 
 /// A push to all of ann's devices, with these members.
-fn to_ann(members: Value) -> Value {
+pub(super) fn to_ann(members: Value) -> Value {
     let mut given = json!({ "audience_type": "account", "account_list": ["ann"], "account_push_type": 1 });
     for (name, value) in members.as_object().expect("members") {
         given[name] = value.clone();
@@ -38,7 +38,7 @@ fn to_ann(members: Value) -> Value {
 }
 
 /// What became of the recipients of a push, as soon as it is finished: only outcomes that any has.
-fn outcomes(app: &App, push_id: &str) -> Value {
+pub(super) fn outcomes(app: &App, push_id: &str) -> Value {
     let shown = app.finished(push_id);
     let outcomes = shown["outcomes"].as_object().expect("outcomes").iter().filter(|(_, count)| **count != 0);
     outcomes.map(|(name, count)| (name.clone(), count.clone())).collect::<serde_json::Map<_, _>>().into()
@@ -206,19 +206,6 @@ fn a_kill_in_mid_push_loses_nobody_and_repeats_only_batches_under_way() {
     assert!(repeated.len() <= 2 * 10 * 2, "batches under way, and those being recorded: {}", repeated.len());
     // A repeat replaces the first, for Apple knows both by the push.
     assert!(repeated.iter().all(|token| apple.sim.taken(token).expect("taken").headers["apns-collapse-id"] == push_id));
-}
-
-#[test]
-fn where_most_tokens_are_said_to_be_dead_none_is_forgotten() {
-    const DEVICES: usize = 60;
-    let (server, app, apple, _devices) = with_devices(DEVICES);
-    let reply = Reply { timestamp: Some(4_000_000_000_000), ..Reply::new(410, "Unregistered") };
-    apple.behaves(|habits| habits.next = Some((DEVICES as u64, reply)));
-    let push_id = app.pushed(to_ann(json!({})));
-    assert_eq!(outcomes(&app, &push_id), json!({ "waiting": DEVICES }));
-    assert!(server.log().contains("says of most tokens that they are dead"));
-    let push_id = app.pushed(to_ann(json!({})));
-    assert_eq!(outcomes(&app, &push_id), json!({ "accepted": DEVICES }));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod left_out;
 mod limits;
 mod loose;
 mod openapi;
+mod paused;
 mod repeats;
 mod report;
 mod revoke;

@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use pigeonloft_model::PushState;
-use pigeonloft_store::{Counts, Push};
+use pigeonloft_model::{Push as Request, PushState};
+use pigeonloft_store::{App, Counts, Push};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -15,6 +15,8 @@ use super::{Problem, app};
 use crate::clock::unix_millis;
 use crate::dispatch::progress::{self, Part};
 use crate::loft::Loft;
+use crate::vendors::circuit::Pause;
+use crate::vendors::may_carry;
 
 /// `GET /v1/pushes/{id}`
 pub(super) async fn one(
@@ -31,7 +33,38 @@ pub(super) async fn one(
     if push.state == PushState::Revoked {
         shown["revocation"] = json!(loft.store.revocation(push_id).await?.map(|by| revocation(&by)));
     }
+    shown["paused_channels"] = paused(&loft, &app, &push, unix_millis()).into();
     Ok(Json(shown).into_response())
+}
+
+/// The channels that are paused while the push is not finished, or were already when it was.
+fn paused(loft: &Loft, app: &App, push: &Push, now_ms: i64) -> Vec<Value> {
+    let paused = loft.vendors.paused(app.access_id);
+    // Read only where there is something to tell.
+    let Some(request) = (!paused.is_empty()).then(|| Request::from_stored(&push.request).ok()).flatten() else {
+        return Vec::new();
+    };
+    if !may_carry(&request, app.platform) {
+        return Vec::new();
+    }
+    let now = std::time::Instant::now();
+    let since_ms = |pause: &Pause| {
+        now_ms.saturating_sub(i64::try_from(now.saturating_duration_since(pause.since).as_millis()).unwrap_or(i64::MAX))
+    };
+    let concern = paused.into_iter().filter(|(channel, pause)| {
+        request.allows(*channel) && push.finished_at.is_none_or(|finished| finished >= since_ms(pause))
+    });
+    concern
+        .map(|(channel, pause)| {
+            json!({
+                "channel": channel.as_str(),
+                "reason": pause.reason.as_str(),
+                "code": pause.code,
+                "since": since_ms(&pause) / 1000,
+                "next_try_in_seconds": pause.next_try.saturating_duration_since(now).as_secs(),
+            })
+        })
+        .collect()
 }
 
 /// How far a push is taken back.
@@ -89,6 +122,7 @@ fn shown(push: &Push, under_way: Option<progress::Pace>, now_ms: i64) -> Value {
         "expire_at": push.expire_at,
         "revocation": null,
         "failure": push.failure,
+        "paused_channels": [],
         "trouble": trouble.map(|trouble| json!({
             "error": trouble.error,
             "failures": trouble.failures,

@@ -1,6 +1,7 @@
 //! `pigeonloft app channel`: the credentials that an app has with vendors, sealed into the database.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use pigeonloft_channels::vendor::{Outgoing, Target};
@@ -249,7 +250,7 @@ impl Test {
         let push = push.map_err(|fault| Failure::new(format!("the message cannot be sent: {}", fault.text)))?;
         let config = Config::load(None, &Overrides::default())?;
         let verdict = wait(async {
-            let vendors = Vendors::new(self.of.vault(), &config.webpush).of(&store, app.access_id).await?;
+            let vendors = Vendors::new(self.of.vault(), &config, Arc::default()).of(&store, app.access_id).await?;
             let found = vendors.iter().find(|(channel, _)| *channel == self.channel);
             let vendor = match found {
                 Some((_, Ok(vendor))) => vendor.clone(),

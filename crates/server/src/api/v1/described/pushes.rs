@@ -10,6 +10,7 @@ use crate::api::openapi::schema::{
 };
 use crate::api::openapi::{Caller, Operation};
 use crate::dispatch::progress::Part;
+use crate::vendors::circuit::Reason;
 
 const TAG: &str = "v1 pushes";
 
@@ -53,6 +54,16 @@ fn shown() -> Value {
             ("next_try_in_seconds", count("when it is tried again")),
         ],
     );
+    let paused = answered(
+        "PausedChannel",
+        [
+            ("channel", text("the vendor's channel")),
+            ("reason", choice(Reason::ALL.iter().map(|reason| reason.as_str()), "why it is paused")),
+            ("code", text("the vendor's word")),
+            ("since", moment("when the pause began")),
+            ("next_try_in_seconds", count("when it is tried again; 0: with the next message")),
+        ],
+    );
     let revocation = answered(
         "Revocation",
         [
@@ -92,6 +103,10 @@ fn shown() -> Value {
             ("revocation", nullable(revocation)),
             ("failure", nullable(text("why it failed"))),
             ("trouble", nullable(trouble)),
+            (
+                "paused_channels",
+                list(paused, "vendors' channels of the app that are paused, where it concerns the push"),
+            ),
         ],
     )
 }

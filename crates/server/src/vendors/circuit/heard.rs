@@ -1,0 +1,82 @@
+//! Heard: what the verdicts of a batch say of the channel, beside what they say of each message.
+
+use std::time::Duration;
+
+use pigeonloft_model::{Code, Verdict};
+
+use super::Reason;
+
+/// Messages that fail in a row until the channel is paused: more than one device's trouble, less than a batch.
+pub(super) const FAILURES_IN_A_ROW: usize = 20;
+
+/// Words of a configuration that is wrong for some devices of an app and right for others: a bundle id of their own; iOS devices
+/// of a project that knows only Android ones.
+const OF_SOME_DEVICES: [&str; 5] =
+    ["DeviceTokenNotForTopic", "BadTopic", "MissingTopic", "TopicDisallowed", "THIRD_PARTY_AUTH_ERROR"];
+
+/// Apple's word for too many messages to one device.
+pub(super) const OF_ONE_DEVICE: &str = "TooManyRequests";
+
+/// What is heard of a batch.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub(super) asked: usize,
+    accepted: usize,
+    pub(super) dead: usize,
+    /// Messages that the vendor did not take because of itself, or did not answer, and one's word.
+    pub(super) failed: usize,
+    failure: Option<Code>,
+    pub(super) dead_code: Option<Code>,
+    configuration: Option<Code>,
+    /// How long the vendor asks to wait.
+    pub(super) after: Option<Duration>,
+}
+
+impl Heard {
+    /// What these verdicts say of the channel.
+    pub(crate) fn of(verdicts: &[Verdict]) -> Self {
+        let mut heard = Self { asked: verdicts.len(), ..Self::default() };
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Accepted => heard.accepted += 1,
+                Verdict::Dead { code, .. } => {
+                    heard.dead += 1;
+                    heard.dead_code.get_or_insert_with(|| code.clone());
+                }
+                // Of the message, its token, or some devices: nothing of the channel.
+                Verdict::Refused(_) => {}
+                Verdict::Later { code, .. } if code == OF_ONE_DEVICE => {}
+                Verdict::Configuration(code) if OF_SOME_DEVICES.contains(&&**code) => {}
+                Verdict::Configuration(code) => _ = heard.configuration.get_or_insert_with(|| code.clone()),
+                Verdict::Later { code, after } => {
+                    heard.failed(code);
+                    heard.after = heard.after.max(*after);
+                }
+                Verdict::Unknown(code) => heard.failed(code),
+            }
+        }
+        heard
+    }
+
+    fn failed(&mut self, code: &Code) {
+        self.failed += 1;
+        self.failure.get_or_insert_with(|| code.clone());
+    }
+
+    /// Whether the vendor looked at a message, so that neither it nor the credentials are at fault.
+    pub(super) fn is_well(&self) -> bool {
+        self.accepted + self.dead > 0
+    }
+
+    /// Why to pause, if this alone says so.
+    pub(super) fn why_to_pause(&self, failed_before: usize) -> Option<(Reason, Code)> {
+        if self.is_well() {
+            return None;
+        }
+        if let Some(code) = &self.configuration {
+            return Some((Reason::Configuration, code.clone()));
+        }
+        let code = self.failure.as_ref()?;
+        (failed_before + self.failed >= FAILURES_IN_A_ROW).then(|| (Reason::Failing, code.clone()))
+    }
+}
