@@ -76,13 +76,14 @@ async fn a_goaway_in_mid_flight_loses_nothing_and_doubles_nothing() {
 
 #[tokio::test]
 async fn what_was_under_way_when_a_connection_breaks_is_unknown_and_the_rest_is_sent() {
-    // The 41st request of a connection comes when at least 31 are answered.
+    // The 41st request of a connection comes when at least 31 are answered. How many are lost with it is not said: up to a
+    // stretch waits in the connection for room.
     let latency = Duration::from_millis(5);
     let line = Line::new(Habits { cut_after: Some(40), latency, streams: 10, ..Habits::default() }).await;
     let verdicts = send(&line, 500).await;
     let accepted = verdicts.iter().filter(|verdict| **verdict == Verdict::Accepted).count();
     let lost = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Unknown(_))).count();
-    assert!(lost > 0 && accepted > lost && accepted + lost == 500, "{:?}", count(&verdicts));
+    assert!(lost > 0 && accepted >= 31 && accepted + lost == 500, "{:?}", count(&verdicts));
 }
 
 #[tokio::test]
