@@ -165,7 +165,11 @@ impl Vendors {
     /// What became of messages that were let through.
     pub(crate) fn report(&self, access_id: AccessId, channel: Channel, turn: Turn, heard: &Heard) -> Judged {
         if !circuit::has_circuit(channel) {
-            let believed = self.circuit(access_id, channel, |circuit| circuit.believes(heard));
+            let (before, believed) =
+                self.circuit(access_id, channel, |circuit| (circuit.believes_dead(), circuit.believes(heard)));
+            if before && !believed {
+                tracing::warn!(%access_id, %channel, "most tokens are said to be dead: none is forgotten until fewer are");
+            }
             return Judged { believed, paused: None };
         }
         let now = Instant::now();

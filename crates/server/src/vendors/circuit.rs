@@ -157,7 +157,7 @@ impl Circuit {
     /// which it says that they are dead, and what changes.
     pub(crate) fn report(&mut self, turn: Turn, heard: &Heard, now: Instant, dice: f64) -> (bool, Option<Change>) {
         if turn != Turn(self.turn) {
-            return (!self.hygiene.suspects(), None);
+            return (self.believes_dead(), None);
         }
         let believed = self.believes(heard);
         let change = if self.pause.is_some() { self.probed(heard, now, dice) } else { self.sent(heard, now, dice) };
@@ -167,6 +167,11 @@ impl Circuit {
     /// As [`report`](Self::report), where the channel is never paused.
     pub(crate) fn believes(&mut self, heard: &Heard) -> bool {
         self.hygiene.believes(heard.asked, heard.dead)
+    }
+
+    /// Whether tokens are forgotten now that are said to be dead.
+    pub(crate) fn believes_dead(&self) -> bool {
+        !self.hygiene.suspects()
     }
 
     /// The credentials are others now: the channel is tried at once.

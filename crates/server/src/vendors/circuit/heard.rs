@@ -9,10 +9,18 @@ use super::Reason;
 /// Messages that fail in a row until the channel is paused: more than one device's trouble, less than a batch.
 pub(super) const FAILURES_IN_A_ROW: usize = 20;
 
-/// Words of a configuration that is wrong for some devices of an app and right for others: a bundle id of their own; iOS devices
-/// of a project that knows only Android ones.
-const OF_SOME_DEVICES: [&str; 5] =
-    ["DeviceTokenNotForTopic", "BadTopic", "MissingTopic", "TopicDisallowed", "THIRD_PARTY_AUTH_ERROR"];
+/// Words of a configuration that is wrong for some devices of an app and right for others, which say of themselves what they are: a
+/// bundle id of their own; the environment that a key of Apple's is not for; iOS devices of a project that knows only Android.
+const OF_SOME_DEVICES: [&str; 8] = [
+    "DeviceTokenNotForTopic",
+    "BadTopic",
+    "MissingTopic",
+    "TopicDisallowed",
+    "BadEnvironmentKeyInToken",
+    "BadEnvironmentKeyIdInToken",
+    "BadCertificateEnvironment",
+    "THIRD_PARTY_AUTH_ERROR",
+];
 
 /// Apple's word for too many messages to one device.
 pub(super) const OF_ONE_DEVICE: &str = "TooManyRequests";

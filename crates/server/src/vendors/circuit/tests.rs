@@ -134,6 +134,8 @@ fn what_is_of_one_device_or_heard_too_late_says_nothing_of_the_channel() {
     let of_devices = [
         Verdict::Refused("BadDeviceToken".into()),
         Verdict::Configuration("DeviceTokenNotForTopic".into()),
+        // One device that says it is of the sandbox, where the key is for production alone.
+        Verdict::Configuration("BadEnvironmentKeyInToken".into()),
         Verdict::Later { code: OF_ONE_DEVICE.into(), after: None },
     ];
     let Pass::All(turn) = circuit.pass(now) else { panic!("it is closed") };
