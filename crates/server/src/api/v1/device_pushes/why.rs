@@ -218,7 +218,7 @@ impl Case {
     }
 
     fn offline(&self) -> String {
-        format!("the device is offline, its last connection began{}", self.seen())
+        format!("the device is offline, last seen (connected or registered){}", self.seen())
     }
 
     fn seen(&self) -> String {
