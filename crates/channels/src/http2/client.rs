@@ -20,7 +20,7 @@ use super::speaks::Speaks;
 use crate::vendor::Target;
 
 /// Connections: they hide the latency that the streams of one do not.
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: usize = 8;
 
 /// Messages that one connection is given before the next has its turn.
 const AT_A_STRETCH: usize = 32;
