@@ -269,17 +269,8 @@ impl Reader {
         environment: Option<Environment>,
         manner: Manner,
     ) -> Result<Resolved> {
-        let rows: Vec<_> = names.enumerate().map(|(place, key)| Row { key, place }).collect();
-        let count = rows.len() as u64;
-        let search = Search {
-            connection: &self.connection,
-            index: &BY_NAME,
-            access_id,
-            account_type,
-            manner,
-            found: Vec::new(),
-        };
-        self.resolved(search.run(rows)?, count, which, environment)
+        let (found, count) = self.matches_of_names(access_id, account_type, names, manner)?;
+        self.resolved(found, count as u64, which, environment)
     }
 
     /// The devices of a batch of tokens; quick as [`Reader::resolve_accounts`] is.
@@ -302,13 +293,38 @@ impl Reader {
         environment: Option<Environment>,
         manner: Manner,
     ) -> Result<Resolved> {
+        let (found, count) = self.matches_of_texts(access_id, tokens, manner)?;
+        self.resolved(found, count as u64, AccountPush::All, environment)
+    }
+
+    /// What account names name, and how many of them there are.
+    fn matches_of_names<'a>(
+        &self,
+        access_id: AccessId,
+        account_type: u32,
+        names: impl Iterator<Item = &'a str>,
+        manner: Manner,
+    ) -> Result<(Vec<Match>, usize)> {
+        let rows: Vec<_> = names.enumerate().map(|(place, key)| Row { key, place }).collect();
+        let count = rows.len();
+        let connection = &self.connection;
+        let search = Search { connection, index: &BY_NAME, access_id, account_type, manner, found: Vec::new() };
+        Ok((search.run(rows)?, count))
+    }
+
+    /// What the texts of tokens name, and how many of them there are; what is no token names nothing.
+    fn matches_of_texts<'a>(
+        &self,
+        access_id: AccessId,
+        tokens: impl Iterator<Item = &'a str>,
+        manner: Manner,
+    ) -> Result<(Vec<Match>, usize)> {
         let mut count = 0;
         let tokens = tokens.inspect(|_| count += 1).enumerate();
         let rows = tokens
             .filter_map(|(place, text)| Some(Row { key: text.parse::<Token>().ok()?.to_bytes(), place }))
             .collect();
-        let found = matches_of_tokens(&self.connection, access_id, rows, manner)?;
-        self.resolved(found, count, AccountPush::All, environment)
+        Ok((matches_of_tokens(&self.connection, access_id, rows, manner)?, count))
     }
 
     /// The devices of all matches of so many rows, or of the latest match of each row.

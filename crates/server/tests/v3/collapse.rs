@@ -1,10 +1,10 @@
 //! `collapse_id`: a push takes the place of an earlier one. Whom that has not reached gets the new one alone, and whom it
 //! has is told what to replace.
 
-use pigeonloft_testkit::{App, Device, Fleet, Habit, Phone, assert_refused, pigeonloft, until};
+use pigeonloft_testkit::{App, Fleet, Habit, Phone, assert_refused, pigeonloft, until};
 use serde_json::{Value, json};
 
-use super::at;
+use super::{at, one_after_the_other};
 use crate::stops::{outcomes, state};
 
 fn to(package: i64, collapse_id: &Value) -> Value {
@@ -62,15 +62,7 @@ fn the_later_push_replaces_the_earlier_one_where_it_waits_and_where_it_is_shown(
 
 #[test]
 fn a_push_that_runs_ends_before_the_one_that_replaces_it_begins() {
-    // One device after the other, each of which is given a second to acknowledge.
-    let settings = [("push.batch_rows", 1), ("push.batches_in_flight", 1), ("push.ack_wait_ms", 1_000)];
-    let server = settings.iter().fold(pigeonloft!(), |server, (key, value)| server.set(key, value)).start();
-    let app = server.app("android");
-    let devices: Vec<Device> = (0..4).map(|n| app.register_device(Some(&format!("n{n}")))).collect();
-    let fleet = Fleet::new(server.mqtt());
-    let phones: Vec<Phone> = devices.into_iter().map(Phone::new).collect();
-    fleet.online(&phones, Habit::NeverAcknowledges);
-    let package = app.uploaded(["n0", "n1", "n2", "n3"]);
+    let (_server, app, _fleet, phones, package) = one_after_the_other(1_000);
     let old = app.pushed(to(package, &Value::Null));
     let new = app.pushed_in_turn(&to(package, &json!(old)));
     for phone in &phones {

@@ -5,7 +5,7 @@ use std::io::Write;
 use pigeonloft_testkit::{App, Device, Fleet, Habit, Phone, assert_refused, pigeonloft, raw_mqtt, until};
 use serde_json::{Value, json};
 
-use super::at;
+use super::{at, one_after_the_other};
 use crate::stops::{outcomes, state};
 
 const REVOKE: &str = "/v3/push/revoke_push_msg";
@@ -140,15 +140,7 @@ fn a_device_whose_acknowledgement_was_lost_is_told_all_the_same() {
 
 #[test]
 fn a_running_push_is_taken_back_from_those_it_has_reached() {
-    // One device after the other, each of which is given two seconds to acknowledge.
-    let settings = [("push.batch_rows", 1), ("push.batches_in_flight", 1), ("push.ack_wait_ms", 2_000)];
-    let server = settings.iter().fold(pigeonloft!(), |server, (key, value)| server.set(key, value)).start();
-    let app = server.app("android");
-    let devices: Vec<Device> = (0..4).map(|n| app.register_device(Some(&format!("n{n}")))).collect();
-    let fleet = Fleet::new(server.mqtt());
-    let phones: Vec<Phone> = devices.into_iter().map(Phone::new).collect();
-    fleet.online(&phones, Habit::NeverAcknowledges);
-    let package = app.uploaded(["n0", "n1", "n2", "n3"]);
+    let (_server, app, _fleet, phones, package) = one_after_the_other(2_000);
     let push_id = app.pushed(json!({ "audience_type": "package_account_push", "upload_id": package }));
     let _ = phones[0].wait_for_messages(1);
     revoked(&app, &push_id);

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use pigeonloft_testkit::{App, Device, Fleet, Habit, Phone, assert_refused, pigeonloft, raw_mqtt, until};
+use pigeonloft_testkit::{App, Fleet, Habit, Phone, assert_refused, pigeonloft, raw_mqtt, until};
 use serde_json::{Value, json};
 
-use super::at;
+use super::{at, one_after_the_other};
 
 const STOP: &str = "/v3/push/stop_push_msg";
 
@@ -96,15 +96,7 @@ fn a_push_that_is_stopped_before_its_time_never_starts_and_needs_its_package_no_
 
 #[test]
 fn a_running_push_ends_with_the_batches_under_way() {
-    // One device after the other, each of which is given two seconds to acknowledge.
-    let settings = [("push.batch_rows", 1), ("push.batches_in_flight", 1), ("push.ack_wait_ms", 2_000)];
-    let server = settings.iter().fold(pigeonloft!(), |server, (key, value)| server.set(key, value)).start();
-    let app = server.app("android");
-    let devices: Vec<Device> = (0..4).map(|n| app.register_device(Some(&format!("n{n}")))).collect();
-    let fleet = Fleet::new(server.mqtt());
-    let phones: Vec<Phone> = devices.into_iter().map(Phone::new).collect();
-    fleet.online(&phones, Habit::NeverAcknowledges);
-    let package = app.uploaded(["n0", "n1", "n2", "n3"]);
+    let (_server, app, _fleet, phones, package) = one_after_the_other(2_000);
     let push_id = app.pushed(json!({ "audience_type": "package_account_push", "upload_id": package }));
     let _ = phones[0].wait_for_messages(1);
     stopped(&app, &push_id);

@@ -1,8 +1,8 @@
 //! Rows that name no device: which they are, where a push only counts them.
 
-use pigeonloft_model::{AccessId, Environment, Token};
+use pigeonloft_model::{AccessId, Environment};
 
-use super::{BY_ITSELF, BY_NAME, Match, Row, Search, matches_of_tokens, retain_environment};
+use super::{BY_ITSELF, Match, retain_environment};
 use crate::Reader;
 use crate::error::Result;
 
@@ -18,18 +18,8 @@ impl Reader {
         names: impl Iterator<Item = &'a str>,
         environment: Option<Environment>,
     ) -> Result<Vec<usize>> {
-        let rows: Vec<_> = names.enumerate().map(|(place, key)| Row { key, place }).collect();
-        let count = rows.len();
-        let manner = BY_ITSELF;
-        let search = Search {
-            connection: &self.connection,
-            index: &BY_NAME,
-            access_id,
-            account_type,
-            manner,
-            found: Vec::new(),
-        };
-        self.unnamed(search.run(rows)?, count, environment)
+        let (found, count) = self.matches_of_names(access_id, account_type, names, BY_ITSELF)?;
+        self.unnamed(found, count, environment)
     }
 
     /// Places of the tokens that name no device; see [`Reader::resolve_tokens`].
@@ -42,12 +32,7 @@ impl Reader {
         tokens: impl Iterator<Item = &'a str>,
         environment: Option<Environment>,
     ) -> Result<Vec<usize>> {
-        let mut count = 0;
-        let tokens = tokens.inspect(|_| count += 1).enumerate();
-        let rows = tokens
-            .filter_map(|(place, text)| Some(Row { key: text.parse::<Token>().ok()?.to_bytes(), place }))
-            .collect();
-        let found = matches_of_tokens(&self.connection, access_id, rows, BY_ITSELF)?;
+        let (found, count) = self.matches_of_texts(access_id, tokens, BY_ITSELF)?;
         self.unnamed(found, count, environment)
     }
 
