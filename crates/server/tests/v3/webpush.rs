@@ -1,13 +1,17 @@
 //! Web Push: browsers that are offline get their messages through the push service they named.
 
-use pigeonloft_testkit::{App, Device, Fleet, PushService, Server, pigeonloft, until};
+use pigeonloft_testkit::{App, Builder, Device, Fleet, PushService, Server, pigeonloft, until};
 use serde_json::{Value, json};
 
 use super::attributes::{call, declare};
 
 /// A server that may reach push services of this machine, and an app with keys.
 fn with_keys() -> (Server, App, PushService) {
-    let server = pigeonloft!().set("webpush.allow_http", true).set("webpush.allow_private_addresses", true).start();
+    local(pigeonloft!())
+}
+
+fn local(server: Builder) -> (Server, App, PushService) {
+    let server = server.set("webpush.allow_http", true).set("webpush.allow_private_addresses", true).start();
     let app = server.app("web");
     let _ = webpush_keys(&server, &app);
     (server, app, PushService::start())
@@ -170,6 +174,40 @@ fn the_keys_of_an_app_are_made_once_and_told_to_its_programs() {
     assert_eq!(ask("another").0, 401);
     let listed = server.run(["app", "channel", "list", "--app", &app.access_id.to_string()]);
     assert!(listed.contains(&made), "{listed}");
+}
+
+#[test]
+fn after_a_kill_every_browser_has_the_message_and_a_repeat_takes_the_place_of_the_first() {
+    const BROWSERS: usize = 100;
+    const BATCH: usize = 10;
+    const IN_FLIGHT: usize = 2;
+    let small = pigeonloft!().set("push.batch_rows", BATCH).set("push.batches_in_flight", IN_FLIGHT);
+    let (mut server, app, service) = local(small);
+    let subscriptions: Vec<Value> = (0..BROWSERS).map(|_| service.subscription()).collect();
+    for subscription in &subscriptions {
+        let _ = browser(&app, subscription);
+    }
+    service.behaves(&json!({ "latency_ms": 100 }));
+    let push_id = app.pushed(to_ann(&json!({})));
+    until("a part of it is sent", || (service.answered() >= 3 * BATCH as u64).then_some(()));
+    server.kill9();
+    assert!(service.answered() < BROWSERS as u64, "it was killed amid the push");
+    server.restart();
+    assert_eq!(outcomes(&app, &push_id), json!({ "accepted": BROWSERS }));
+    let mut repeats = 0;
+    for subscription in &subscriptions {
+        let got = service.messages(subscription);
+        assert!((1..=2).contains(&got.len()), "{got:?}");
+        repeats += got.len() - 1;
+        // The service keeps the last of a topic, the page shows the last of a push.
+        let same = |message: &Value| {
+            let shown: Value = serde_json::from_str(message["plaintext"].as_str().expect("a text")).expect("JSON");
+            [message["topic"].clone(), shown["push_id"].clone(), shown["msg_id"].clone()]
+        };
+        assert!(got.iter().all(|message| same(message) == same(&got[0])), "{got:?}");
+        assert_eq!(same(&got[0])[..2], [json!(push_id), json!(push_id)]);
+    }
+    assert!(repeats <= 2 * BATCH * IN_FLIGHT, "batches under way, and those being recorded: {repeats}");
 }
 
 #[test]
