@@ -4,6 +4,7 @@
 //! means to an operator, and the files beside the database, are the command line's. Memory is bounded: everything is
 //! walked in the order of its key.
 
+mod channels;
 mod dangling;
 mod days;
 mod early;

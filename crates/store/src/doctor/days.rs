@@ -8,7 +8,7 @@ use crate::error::Result;
 /// What days keep that is not so. It is counted again where the doctor mends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WrongDays {
-    /// Days of an app, a plan or a group that do not have the sums of their pushes.
+    /// Days of an app, a plan or a group that do not have the sums of their pushes, on whatever channel.
     pub sums: u64,
     /// Days that have another number of pushes of some kind.
     pub pushes: u64,
@@ -17,17 +17,28 @@ pub struct WrongDays {
     pub devices: u64,
 }
 
-/// By how much the sums of days fall short; revocations count on none. One pass through the pushes, whatever they count in.
+/// By how much the sums of days fall short, on each channel: what is not of a vendor's is of our own. Revocations count on
+/// none. One pass through the pushes, whatever they count in.
 const SUMS: &str = "
-    SELECT access_id, tally, day, sum(targets) AS targets, sum(sent) AS sent, sum(arrived) AS arrived,
+    SELECT access_id, tally, day, channel, sum(targets) AS targets, sum(sent) AS sent, sum(arrived) AS arrived,
         sum(shown) AS shown, sum(clicked) AS clicked, sum(cleared) AS cleared
     FROM (
         SELECT access_id, CASE counts_in WHEN '' THEN '' WHEN 'p' THEN 'p' || plan_id ELSE 'g' || group_id END AS tally,
-            day, targets, sent, arrived, shown, clicked, cleared
-        FROM push CROSS JOIN (SELECT '' AS counts_in UNION ALL SELECT 'p' UNION ALL SELECT 'g')
+            day, channel, targets, sent, arrived, shown, clicked, cleared
+        FROM (
+            SELECT access_id, plan_id, group_id, day, takes_back, 0 AS channel, targets, sent, arrived, shown, clicked,
+                cleared FROM push
+            UNION ALL
+            SELECT p.access_id, p.plan_id, p.group_id, p.day, p.takes_back, iif(sign > 0, c.channel, 0),
+                sign * c.targets, sign * c.sent, 0, sign * c.shown, sign * c.clicked, sign * c.cleared
+            FROM push_channel c CROSS JOIN push p USING (push_id)
+            CROSS JOIN (SELECT 1 AS sign UNION ALL SELECT -1))
+        CROSS JOIN (SELECT '' AS counts_in UNION ALL SELECT 'p' UNION ALL SELECT 'g')
         WHERE tally IS NOT NULL AND takes_back IS NULL
-        UNION ALL SELECT access_id, tally, day, -targets, -sent, -arrived, -shown, -clicked, -cleared FROM push_day)
-    GROUP BY 1, 2, 3 HAVING sum(targets) OR sum(sent) OR sum(arrived) OR sum(shown) OR sum(clicked) OR sum(cleared)";
+        UNION ALL
+        SELECT access_id, tally, day, channel, -targets, -sent, -arrived, -shown, -clicked, -cleared FROM push_day)
+    GROUP BY 1, 2, 3, 4
+    HAVING sum(targets) OR sum(sent) OR sum(arrived) OR sum(shown) OR sum(clicked) OR sum(cleared)";
 
 const ADD_SUMS: &str = "
     ON CONFLICT DO UPDATE SET targets = targets + excluded.targets, sent = sent + excluded.sent,
@@ -57,10 +68,10 @@ impl Doctor {
     /// The database's; nothing is mended then.
     pub fn days(&self) -> Result<WrongDays> {
         self.transaction(|tx| {
-            let found = WrongDays { sums: count(tx, SUMS)?, pushes: count(tx, PUSHES)?, devices: count(tx, DEVICES)? };
+            let days = format!("SELECT DISTINCT access_id, tally, day FROM ({SUMS})");
+            let found = WrongDays { sums: count(tx, &days)?, pushes: count(tx, PUSHES)?, devices: count(tx, DEVICES)? };
             if self.mend && found.sums > 0 {
-                let missing = "access_id, tally, day, 0, targets, sent, arrived, shown, clicked, cleared";
-                tx.execute(&format!("INSERT INTO push_day SELECT {missing} FROM ({SUMS}) WHERE true {ADD_SUMS}"), [])?;
+                tx.execute(&format!("INSERT INTO push_day SELECT * FROM ({SUMS}) WHERE true {ADD_SUMS}"), [])?;
             }
             if self.mend && found.pushes > 0 {
                 let sql = format!(

@@ -4,6 +4,7 @@ use pigeonloft_model::{Outcome, PushId, PushState, UploadId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Doctor;
+use super::channels;
 use crate::error::Result;
 use crate::now_ms;
 
@@ -11,7 +12,7 @@ use crate::now_ms;
 /// the doctor mends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PushTrouble {
-    /// There are recipients of a push that is not there. They are deleted.
+    /// There are recipients of a push that is not there, or sums of its channels. They are deleted.
     NoPush {
         /// How many.
         recipients: u64,
@@ -68,6 +69,8 @@ pub enum PushTrouble {
         /// Recipients there are; fewer where those of finished pushes are forgotten already.
         recipients: i64,
     },
+    /// What of the sums is of vendors' channels is not what its recipients say: it is counted again.
+    ChannelSums,
 }
 
 /// The sums, and what they are of: `targets`, `waiting` to `unknown`, `sent`, `shown` to `cleared`.
@@ -168,15 +171,16 @@ fn stored(tx: &Connection, push_id: PushId) -> Result<Option<Stored>> {
 }
 
 impl Doctor {
-    /// The push that follows `after`, by its row or by recipients that it has; and how many recipients it has by its
-    /// sums.
+    /// The push that follows `after`, by its row, by recipients that it has or by sums of its channels; and how many
+    /// recipients it has by its sums.
     ///
     /// # Errors
     /// The database's.
     pub fn push_after(&self, after: PushId) -> Result<Option<(PushId, u64)>> {
         let sql = "SELECT id, (SELECT targets FROM push WHERE push_id = id) FROM (SELECT min(id) AS id FROM (
                 SELECT min(push_id) AS id FROM push WHERE push_id > ?1
-                UNION ALL SELECT min(push_id) FROM recipient WHERE push_id > ?1))";
+                UNION ALL SELECT min(push_id) FROM recipient WHERE push_id > ?1
+                UNION ALL SELECT min(push_id) FROM push_channel WHERE push_id > ?1))";
         Ok(self.connection.prepare_cached(sql)?.query_row([after.0], |row| {
             let id: Option<i64> = row.get(0)?;
             let targets: Option<i64> = row.get(1)?;
@@ -197,6 +201,7 @@ impl Doctor {
                 troubles.push(PushTrouble::NoPush { recipients });
                 if self.mend {
                     tx.execute("DELETE FROM recipient WHERE push_id = ?1", [push_id.0])?;
+                    tx.execute("DELETE FROM push_channel WHERE push_id = ?1", [push_id.0])?;
                 }
                 return Ok(troubles);
             };
@@ -292,6 +297,11 @@ impl Doctor {
         if self.mend && (expected != push.sums || found.device_gone > 0) {
             set_sums(tx, push_id, &self::expected(push, &tally(tx, push_id)?.sums))?;
         }
+        // Whichever outcome they have by now: they are of the channels they were of.
+        let all_there = !some_forgotten(push, &found.sums);
+        if channels::count_again(tx, push_id, all_there, self.mend)? {
+            troubles.push(PushTrouble::ChannelSums);
+        }
         Ok(())
     }
 
@@ -303,12 +313,16 @@ impl Doctor {
     }
 }
 
+/// Whether recipients may be missing, of which `counted` are there: those of a push that finished, and of which none waits,
+/// are forgotten after a while. From then on the sums alone know.
+fn some_forgotten(push: &Stored, counted: &Sums) -> bool {
+    let [targets, waiting, ..] = push.sums;
+    push.finished && waiting == 0 && counted[0] < targets
+}
+
 /// The sums that a push must have, whose recipients come to `counted`.
 fn expected(push: &Stored, counted: &Sums) -> Sums {
-    let [targets, waiting, ..] = push.sums;
-    // Recipients of a push that finished, and of which none waits, are forgotten after a while: from then on the sums
-    // alone know.
-    if !push.finished || waiting > 0 || counted[0] >= targets {
+    if !some_forgotten(push, counted) {
         return *counted;
     }
     let mut sums: Sums = std::array::from_fn(|place| push.sums[place].max(counted[place]));

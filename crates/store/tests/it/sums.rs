@@ -1,7 +1,7 @@
-//! Sums: whatever happens in whatever order, the sums of every push are what its recipients say, and the inboxes hold
-//! what waits.
+//! Sums: whatever happens in whatever order, the sums of every push are what its recipients say, on each channel, and the
+//! inboxes hold what waits.
 
-use pigeonloft_model::{Day, DeviceId, Outcome, PushId, ReceiptEvent};
+use pigeonloft_model::{Channel, Day, DeviceId, Outcome, PushId, ReceiptEvent};
 use pigeonloft_store::{Acknowledged, NewPush, Recipient};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -16,9 +16,9 @@ const PUSHES: usize = 3;
 #[derive(Debug, Clone)]
 enum Event {
     /// The next batch of a push is recorded.
-    Record { push: usize, no_device: u64, recipients: Vec<(u8, Outcome)> },
+    Record { push: usize, no_device: u64, recipients: Vec<(u8, Became)> },
     /// A batch is recorded whose turn it is not.
-    Stale { push: usize, recipients: Vec<(u8, Outcome)> },
+    Stale { push: usize, recipients: Vec<(u8, Became)> },
     /// Devices report.
     Acknowledge { arrived: Vec<(u8, usize)>, receipts: Vec<(u8, usize, ReceiptEvent)> },
     /// Time passes; pushes expire one after the other, at 1, 2 and 3.
@@ -31,8 +31,24 @@ enum Event {
     Delete { device: u8 },
 }
 
+/// What became of a recipient: what a vendor answers for is of the vendor's channel, and all else of our own, with the
+/// vendor's word where one was asked first.
+type Became = (Outcome, Channel, Option<&'static str>);
+
+fn became() -> impl Strategy<Value = Became> {
+    const OF_VENDORS: &[Channel] = &[Channel::Apns, Channel::Fcm, Channel::Webpush];
+    let word = proptest::option::of(proptest::sample::select(&["fcm: UNREGISTERED", "apns: paused"][..]));
+    (proptest::sample::select(Outcome::ALL), proptest::sample::select(OF_VENDORS), word).prop_map(
+        |(outcome, vendor, word)| match outcome {
+            Outcome::Accepted => (outcome, vendor, None),
+            Outcome::Unknown => (outcome, vendor, Some("timeout")),
+            _ => (outcome, Channel::Xg, word),
+        },
+    )
+}
+
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let recipients = || vec((0..DEVICES, proptest::sample::select(Outcome::ALL)), 0..8);
+    let recipients = || vec((0..DEVICES, became()), 0..8);
     let receipts = vec((0..DEVICES, 0..PUSHES, proptest::sample::select(ReceiptEvent::ALL)), 0..4);
     let event = prop_oneof![
         4 => (0..PUSHES, 0..3u64, recipients())
@@ -82,7 +98,7 @@ proptest! {
                         agree(&connection, by.push_id, &event)?;
                     }
                 }
-                days_agree(&connection, &event)?;
+                parts_agree(&connection, &event)?;
             }
             Ok::<(), TestCaseError>(())
         })?;
@@ -91,10 +107,15 @@ proptest! {
 
 async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Event) {
     let device = |place: u8| devices[usize::from(place)];
-    let batch = |push: usize, first_row, no_device, recipients: &[(u8, Outcome)]| {
+    let batch = |push: usize, first_row, no_device, recipients: &[(u8, Became)]| {
         let rows = recipients.len() as u64 + no_device;
-        let recipients = recipients.iter().map(|&(at, outcome)| Recipient::own(device(at), outcome)).collect();
-        batch(pushes[push], first_row, rows, no_device, recipients)
+        let recipients = recipients.iter().map(|&(at, (outcome, channel, code))| Recipient {
+            device: device(at),
+            outcome,
+            channel,
+            code: code.map(Into::into),
+        });
+        batch(pushes[push], first_row, rows, no_device, recipients.collect())
     };
     match event {
         Event::Record { push, no_device, recipients } => {
@@ -165,21 +186,31 @@ fn agree(connection: &Connection, push_id: PushId, event: &Event) -> Result<(), 
     Ok(())
 }
 
-/// The sums of the days are those of their pushes.
-fn days_agree(connection: &Connection, event: &Event) -> Result<(), TestCaseError> {
-    const SUMS: &str = "targets, sent, arrived, shown, clicked, cleared";
+/// The sums of the channels and of the days are those of the recipients, counted without them.
+fn parts_agree(connection: &Connection, event: &Event) -> Result<(), TestCaseError> {
+    const COUNTED: &str = "count(*), count(sent_at), count(*) FILTER (WHERE outcome = 2),
+        count(*) FILTER (WHERE receipts & 1), count(*) FILTER (WHERE receipts & 2), count(*) FILTER (WHERE receipts & 4)";
     let ask = |sql: &str| -> Vec<(String, Vec<i64>)> {
         let mut statement = connection.prepare(sql).unwrap();
         let rows =
-            statement.query_map([], |row| Ok((row.get(0)?, (1..8).map(|n| row.get(n)).collect::<Result<_, _>>()?)));
+            statement.query_map([], |row| Ok((row.get(0)?, (1..9).map(|n| row.get(n)).collect::<Result<_, _>>()?)));
         rows.unwrap().collect::<Result<_, _>>().unwrap()
     };
-    let kept = ask(&format!("SELECT tally, day, {SUMS} FROM push_day WHERE targets > 0 ORDER BY tally, day"));
-    let sums = SUMS.split(", ").map(|sum| format!("sum({sum})")).collect::<Vec<_>>().join(", ");
+    // What a vendor took never arrives here.
+    let kept = ask("SELECT '', push_id, channel, targets, sent, 0, shown, clicked, cleared FROM push_channel
+        WHERE targets > 0 ORDER BY push_id, channel");
     let counted = ask(&format!(
-        "SELECT tally, day, {sums} FROM (SELECT '' AS tally, * FROM push WHERE takes_back IS NULL UNION ALL SELECT 'p' || plan_id, * FROM push
-            UNION ALL SELECT 'g' || group_id, * FROM push)
-         WHERE tally IS NOT NULL GROUP BY tally, day HAVING sum(targets) > 0 ORDER BY tally, day"
+        "SELECT '', push_id, channel, {COUNTED} FROM recipient WHERE channel <> 0 GROUP BY push_id, channel"
+    ));
+    prop_assert_eq!(kept, counted, "after {:?}", event);
+    let kept = ask("SELECT tally, day, channel, targets, sent, arrived, shown, clicked, cleared FROM push_day
+        WHERE targets > 0 ORDER BY tally, day, channel");
+    let counted = ask(&format!(
+        "SELECT tally, day, channel, {COUNTED} FROM recipient JOIN (
+            SELECT '' AS tally, push_id, day FROM push WHERE takes_back IS NULL
+            UNION ALL SELECT 'p' || plan_id, push_id, day FROM push
+            UNION ALL SELECT 'g' || group_id, push_id, day FROM push) USING (push_id)
+         WHERE tally IS NOT NULL GROUP BY tally, day, channel ORDER BY tally, day, channel"
     ));
     prop_assert_eq!(kept, counted, "after {:?}", event);
     let devices = "SELECT (SELECT sum(devices) FROM device_day) = (SELECT count(*) FROM device)";

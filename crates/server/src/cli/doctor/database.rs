@@ -161,7 +161,10 @@ fn tell(push_id: PushId, trouble: &PushTrouble, report: &mut Report) -> Result<(
     let push = format!("push {push_id}");
     match trouble {
         PushTrouble::NoPush { recipients } => {
-            let what = format!("{push} is not there, and has recipients: {recipients}");
+            let what = match recipients {
+                0 => format!("{push} is not there, and has sums of vendors' channels"),
+                _ => format!("{push} is not there, and has recipients: {recipients}"),
+            };
             report.repaired(PUSHES, what, "they were deleted")
         }
         PushTrouble::CursorBeyond { rows_done, audience_rows } => {
@@ -207,6 +210,10 @@ fn tell(push_id: PushId, trouble: &PushTrouble, report: &mut Report) -> Result<(
         PushTrouble::Sums { targets, recipients } => {
             let what =
                 format!("{push} has sums that its recipients do not come to ({targets} targets, {recipients} found)");
+            report.repaired(PUSHES, what, "they were counted again")
+        }
+        PushTrouble::ChannelSums => {
+            let what = format!("{push} has sums of vendors' channels that its recipients do not come to");
             report.repaired(PUSHES, what, "they were counted again")
         }
     }

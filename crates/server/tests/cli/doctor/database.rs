@@ -60,6 +60,48 @@ fn what_is_counted_by_day_is_counted_again_where_it_is_wrong() {
 }
 
 #[test]
+fn what_of_the_sums_is_of_a_vendors_channel_is_counted_again_where_it_is_wrong() {
+    // Two who are on record as arrived were reached by fcm, and saw it.
+    let by_fcm = "UPDATE recipient SET channel = 2, outcome = 8, arrived_at = NULL, receipts = 1
+        WHERE device_id IN (SELECT device_id FROM recipient WHERE outcome = 2 LIMIT 2);
+        UPDATE push SET arrived = 2, accepted = 2, shown = 2 WHERE push_id = 1;
+        INSERT INTO push_channel VALUES (1, 2, 0, 0, 0, 0, 0);
+        UPDATE push_channel SET targets = 2, sent = 2, shown = 2";
+    let of_push = "push 1 has sums of vendors' channels that its recipients do not come to";
+    let of_days = "days of an app, a plan or a group with sums that their pushes do not come to: 1";
+    for (wrong, says) in [
+        ("UPDATE push_channel SET sent = 1", &[of_push][..]),
+        ("UPDATE push_channel SET channel = 1", &[of_push]),
+        ("DELETE FROM push_channel", &[of_push, of_days]),
+        ("INSERT INTO push_channel VALUES (1, 1, 1, 1, 0, 0, 0)", &[of_push, of_days]),
+        ("INSERT INTO push_channel VALUES (77, 2, 1, 1, 0, 0, 0)", &["push 77 is not there, and has sums of vendors'"]),
+        ("UPDATE push_day SET channel = 1 WHERE channel = 2", &[of_days]),
+        ("UPDATE push_day SET shown = 1 WHERE channel = 2", &[of_days]),
+        ("DELETE FROM push_day WHERE channel = 2", &[of_days]),
+    ] {
+        let folder = Folder::copy();
+        folder.sql(by_fcm);
+        assert_eq!(folder.findings(&[]).0, Vec::<Value>::new());
+        folder.sql(wrong);
+        folder.repaired(says);
+        let connection = Connection::open(folder.database()).unwrap();
+        let ask = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+        let sums = "group_concat(channel || ': ' || targets || ' ' || sent || ' ' || shown, ', ' ORDER BY channel)";
+        assert_eq!(ask(&format!("SELECT {sums} FROM push_channel WHERE targets > 0")), "2: 2 2 2", "{wrong}");
+        let of_days = ask(&format!("SELECT {sums} FROM push_day WHERE targets > 0"));
+        assert_eq!(of_days, "0: 4 2 0, 2: 2 2 2", "{wrong}");
+    }
+    // Of one whose recipients are forgotten, the sums alone know.
+    let folder = Folder::copy();
+    folder.sql(by_fcm);
+    folder.sql(
+        "DELETE FROM inbox; DELETE FROM recipient WHERE channel = 2;
+         UPDATE recipient SET outcome = 2, sent_at = 1; UPDATE push SET waiting = 0, arrived = 4, sent = 6 WHERE push_id = 1",
+    );
+    assert_eq!(folder.findings(&[]).0, Vec::<Value>::new());
+}
+
+#[test]
 fn sums_whose_recipients_are_forgotten_stay() {
     let folder = Folder::copy();
     folder.sql(
