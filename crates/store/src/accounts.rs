@@ -158,12 +158,14 @@ impl Store {
         .await
     }
 
-    /// Replaces all accounts of one device.
+    /// Replaces all accounts of one device, which says so itself: it was seen by that.
     ///
     /// # Errors
     /// The database's.
     pub async fn set_accounts(&self, access_id: AccessId, device: DeviceId, accounts: Vec<AccountKey>) -> Result<()> {
+        let zone = self.zone;
         self.write(move |tx| {
+            crate::devices::seen(tx, zone, &[device])?;
             unbind(tx, access_id, device)?;
             let now = now_ms();
             accounts.iter().try_for_each(|account| bind(tx, access_id, device, account, now))

@@ -43,7 +43,7 @@ pub struct DeviceDay {
     pub devices: u64,
     /// Devices registered or imported on it.
     pub added: u64,
-    /// Devices that registered, or whose session began, on it: each counts once.
+    /// Devices that registered, said something of themselves, or whose session began, on it: each counts once.
     pub active: u64,
 }
 

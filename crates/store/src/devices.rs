@@ -233,12 +233,15 @@ impl Store {
         .await
     }
 
-    /// Changes what a device of the app said of itself, as far as it says so.
+    /// Changes what a device of the app said of itself, as far as it says so. It was seen by that: one that is reached by a
+    /// vendor alone begins no session.
     ///
     /// # Errors
     /// The database's.
     pub async fn change_device(&self, access_id: AccessId, device: DeviceId, said: DeviceReport) -> Result<()> {
+        let zone = self.zone;
         self.write(move |tx| {
+            seen(tx, zone, &[device])?;
             if let Some(environment) = said.environment {
                 tx.execute(
                     "UPDATE device SET environment = ?2 WHERE device_id = ?1",

@@ -112,6 +112,25 @@ fn a_device_that_was_not_seen_for_90_days_is_left_out() {
 }
 
 #[test]
+fn a_device_that_a_vendor_alone_reaches_counts_by_what_it_says_at_its_start() {
+    let server = pigeonloft!().clock_at(at("2027-01-30 08:00:00")).start();
+    let app = server.app("android");
+    let devices = [(); 3].map(|()| app.register_device(None));
+    devices.iter().for_each(|device| tagged(&app, device, &["vip"]));
+    server.set_clock(at("2027-05-01 08:00:01"));
+    let (status, _) = app.as_device(&devices[1], "PATCH", "", &json!({ "channels": { "fcm": { "token": "t" } } }));
+    assert_eq!(status, 204);
+    let (status, _) = app.as_device(&devices[2], "PUT", "/accounts", &json!({ "accounts": [] }));
+    assert_eq!(status, 200);
+    let push_id = app.pushed_in_turn(&json!({ "audience_type": "all" }));
+    let _ = app.finished(&push_id);
+    assert_eq!(recipients(&app, &devices, &push_id), [1, 2]);
+    assert_eq!(reached(&app, &devices, json!({ "tag_list": { "tags": ["vip"] } })), [1, 2]);
+    let today = json!({ "tag_rules": [{ "tag_items": [{ "tags": ["20270501"], "tag_type": "xg_auto_active" }] }] });
+    assert_eq!(reached(&app, &devices, today), [1, 2]);
+}
+
+#[test]
 fn rules_join_their_tags_by_and_or_and_not() {
     let server = pigeonloft!().start();
     let app = server.app("android");
