@@ -9,6 +9,7 @@
 mod app;
 mod apple;
 mod certificate;
+mod chromium;
 mod disk;
 mod fleet;
 mod form;
@@ -24,6 +25,7 @@ mod wait;
 pub use app::{App, Device, assert_refused};
 pub use apple::Apple;
 pub use certificate::Certificate;
+pub use chromium::Chromium;
 pub use disk::SmallDisk;
 pub use fleet::{Connection, Delivery, Ending, Fleet, Habit, Message, Phone, Receipt, State};
 pub use form::Form;

@@ -16,6 +16,7 @@ const INSTALL: &[(&str, &str)] = &[
     ("mosquitto_sub", "apt-get install mosquitto-clients"),
     ("mount", "apt-get install mount"),
     ("faketime", "apt-get install faketime"),
+    ("chromium", "apt-get install chromium"),
     ("stdbuf", "apt-get install coreutils"),
     ("python3", "apt-get install python3"),
     ("requests", "python3 -m pip install requests"),

@@ -26,6 +26,7 @@ mod stops;
 mod tags;
 mod texts;
 mod webpush;
+mod webpush_browser;
 
 use pigeonloft_model::Zone;
 use pigeonloft_testkit::{App, Device, Fleet, Habit, Phone, Server, pigeonloft};

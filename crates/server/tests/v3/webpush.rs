@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::attributes::{call, declare};
 
 /// A server that may reach push services of this machine, and an app with keys.
-fn with_keys() -> (Server, App, PushService) {
+pub(super) fn with_keys() -> (Server, App, PushService) {
     local(pigeonloft!())
 }
 
@@ -33,14 +33,14 @@ fn browser(app: &App, subscription: &Value) -> Device {
     device
 }
 
-fn to_ann(members: &Value) -> Value {
+pub(super) fn to_ann(members: &Value) -> Value {
     let mut given = json!({ "audience_type": "account_list", "account_list": ["ann"], "account_push_type": 1 });
     given.as_object_mut().expect("members").extend(members.as_object().expect("members").clone());
     given
 }
 
 /// The outcomes of a push once it is finished, those that are zero left out.
-fn outcomes(app: &App, push_id: &str) -> Value {
+pub(super) fn outcomes(app: &App, push_id: &str) -> Value {
     let mut shown = app.finished(push_id)["outcomes"].clone();
     shown.as_object_mut().expect("outcomes").retain(|_, count| *count != 0);
     shown

@@ -1,17 +1,20 @@
 // Shows what this browser is sent, also while no page is open.
 "use strict";
 
-self.addEventListener("push", (event) => {
-  const message = event.data?.json() ?? {};
-  const shown = self.registration.showNotification(message.title || "Message", {
+async function show(message) {
+  await self.registration.showNotification(message.title || "Message", {
     body: message.content,
     // A repeat takes the place of the first.
     tag: message.push_id,
     data: message,
   });
-  const pages = self.clients.matchAll({ includeUncontrolled: true });
-  event.waitUntil(Promise.all([shown, pages.then((open) => open.forEach((page) => page.postMessage(message)))]));
-});
+  // Pages that are open list what was shown.
+  for (const page of await self.clients.matchAll({ includeUncontrolled: true })) {
+    page.postMessage(message);
+  }
+}
+
+self.addEventListener("push", (event) => event.waitUntil(show(event.data?.json() ?? {})));
 
 self.addEventListener("notificationclick", (event) => {
   event.notification.close();

@@ -2,6 +2,10 @@
 "use strict";
 
 const DEVICE = "pigeonloft-demo-device";
+
+/** How long the browser may take to subscribe: where it does not reach its maker's push service, it says nothing. */
+const PATIENCE_MS = 20_000;
+
 const find = (id) => document.getElementById(id);
 const tell = (text) => { find("state").textContent = text; };
 
@@ -26,6 +30,10 @@ const asDevice = ({ token, password }) => ({ Authorization: `Basic ${btoa(`${tok
 const bytes = (text) =>
   Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (letter) => letter.charCodeAt(0));
 
+/** What a promise comes to; after a while an error that says this. */
+const inTime = (promise, late) =>
+  Promise.race([promise, new Promise((_, reject) => { setTimeout(() => reject(new Error(late)), PATIENCE_MS); })]);
+
 async function subscribe() {
   if (!("PushManager" in window) || !navigator.serviceWorker) {
     throw new Error("This browser has no Web Push here: open the page by https, or from the server's own machine.");
@@ -39,8 +47,11 @@ async function subscribe() {
   const worker = await navigator.serviceWorker.ready;
   // One that was made with another app's key cannot be used with this one's.
   await (await worker.pushManager.getSubscription())?.unsubscribe();
-  const subscription =
-    await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytes(public_key) });
+  tell("Waiting for the browser's push service…");
+  const subscription = await inTime(
+    worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytes(public_key) }),
+    "The browser's push service does not answer. It is its maker's, on the internet: does this machine reach it?",
+  );
   const device = await call("POST", "/v1/devices", app, { channels: { webpush: subscription } });
   localStorage.setItem(DEVICE, JSON.stringify({ token: device.token, password: device.password }));
   const account = find("account").value.trim();
