@@ -26,7 +26,7 @@ pub use crate::http2::NotAnEndpoint;
 pub use credentials::{BadCredentials, Credentials};
 pub use signer::Signers;
 
-use crate::http2::{Answer, Authorized, Client, Speaks};
+use crate::http2::{Answer, Authorized, Client, Concerns, Speaks};
 use crate::vendor::{Opened, Outgoing, Target, Vendor};
 use payload::Payload;
 use signer::Signer;
@@ -125,8 +125,8 @@ impl Speaks for Sending<'_> {
         verdict::read(answer.status, &answer.body, answer.after)
     }
 
-    fn is_ours(&self, code: &str) -> bool {
-        code == verdict::TOO_MANY_FOR_DEVICE
+    fn concerns(&self, code: &str) -> Concerns {
+        if code == verdict::TOO_MANY_FOR_DEVICE { Concerns::Device } else { Concerns::Vendor }
     }
 }
 

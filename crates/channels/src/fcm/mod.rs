@@ -28,7 +28,7 @@ pub use credentials::{BadCredentials, Credentials};
 
 pub use crate::http2::NotAnEndpoint;
 
-use crate::http2::{Answer, Authorized, Client, Speaks};
+use crate::http2::{Answer, Authorized, Client, Concerns, Speaks};
 use crate::vendor::{Opened, Outgoing, Target, Vendor};
 use bearers::Bearers;
 use payload::Payload;
@@ -113,8 +113,9 @@ impl Speaks for Sending<'_> {
         verdict::read(answer.status, &answer.body, answer.after)
     }
 
-    fn is_ours(&self, code: &str) -> bool {
-        verdict::is_quota(code)
+    fn concerns(&self, code: &str) -> Concerns {
+        // A device's is written as the project's is.
+        if verdict::is_quota(code) { Concerns::Pace } else { Concerns::Vendor }
     }
 
     fn pace(&self) -> Duration {

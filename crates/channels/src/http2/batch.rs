@@ -12,7 +12,7 @@ use pigeonloft_model::{Code, Verdict};
 use tokio::time::Instant;
 
 use super::connection::Answer;
-use super::speaks::{Authorized, Speaks};
+use super::speaks::{Authorized, Concerns, Speaks};
 use crate::vendor::Target;
 
 /// What became of one try.
@@ -91,55 +91,55 @@ impl<'a, S: Speaks> Batch<'a, S> {
     }
 }
 
-/// What a round leaves.
-#[derive(Default)]
-pub(super) struct Round {
-    /// Places of those that are sent again.
-    pub(super) again: Vec<usize>,
-    /// How long the vendor asks to wait.
-    pub(super) asked: Option<Duration>,
-    /// Some are not to be sent again at once, as those are that only want another authorization.
-    pub(super) waits: bool,
+/// When a message that was not taken is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// At once: it only wants another authorization.
+    Now,
+    /// After a wait of ours, and not before what the vendor asks to wait is over.
+    After(Duration),
 }
 
-impl Round {
-    /// Notes the verdicts of what was tried.
-    pub(super) fn of<S: Speaks>(
-        tried: impl Iterator<Item = (usize, Tried)>,
-        batch: &Batch<'_, S>,
-        verdicts: &mut [Option<Verdict>],
-    ) -> Self {
-        let mut round = Self { again: batch.left().to_vec(), asked: None, waits: !batch.left().is_empty() };
-        // Asked once: of many messages refused for it, the first has it replaced.
-        let mut refused = None;
-        for (place, tried) in tried {
-            verdicts[place] = Some(match tried {
-                Tried::Verdict(Verdict::Later { code, after }) => {
-                    round.asked = round.asked.max(after);
-                    round.waits = true;
-                    round.again.push(place);
-                    Verdict::Later { code, after }
-                }
-                Tried::Verdict(verdict) => verdict,
-                Tried::Again(code) => {
-                    round.waits = true;
-                    round.again.push(place);
-                    Verdict::Later { code, after: None }
-                }
-                Tried::Unauthorized(code) => {
-                    match refused.get_or_insert_with(|| batch.speaks.refused(&batch.authorization, code.clone())) {
-                        Ok(()) => {
-                            round.again.push(place);
-                            Verdict::Later { code, after: None }
-                        }
-                        Err(verdict) => verdict.clone(),
-                    }
-                }
-            });
+/// Notes the verdicts of a round. Answers which are sent again, and when each; if they are not, their verdicts stand.
+pub(super) fn settle<S: Speaks>(
+    tried: impl Iterator<Item = (usize, Tried)>,
+    batch: &Batch<'_, S>,
+    verdicts: &mut [Option<Verdict>],
+) -> Vec<(usize, When)> {
+    let mut again: Vec<_> = batch.left().iter().map(|place| (*place, When::After(Duration::ZERO))).collect();
+    if !again.is_empty() {
+        let code = batch.broken().unwrap_or("not taken in time".into());
+        for (place, _) in &again {
+            verdicts[*place] = Some(Verdict::Later { code: code.clone(), after: None });
         }
-        round.again.sort_unstable();
-        round
     }
+    // Asked once: of many messages refused for it, the first has it replaced.
+    let mut refused = None;
+    for (place, tried) in tried {
+        verdicts[place] = Some(match tried {
+            Tried::Verdict(Verdict::Later { code, after }) => {
+                if batch.speaks.concerns(&code) != Concerns::Device {
+                    again.push((place, When::After(after.unwrap_or_default())));
+                }
+                Verdict::Later { code, after }
+            }
+            Tried::Verdict(verdict) => verdict,
+            Tried::Again(code) => {
+                again.push((place, When::After(Duration::ZERO)));
+                Verdict::Later { code, after: None }
+            }
+            Tried::Unauthorized(code) => {
+                match refused.get_or_insert_with(|| batch.speaks.refused(&batch.authorization, code.clone())) {
+                    Ok(()) => {
+                        again.push((place, When::Now));
+                        Verdict::Later { code, after: None }
+                    }
+                    Err(verdict) => verdict.clone(),
+                }
+            }
+        });
+    }
+    again
 }
 
 /// What a message came to whose stream broke off.

@@ -12,11 +12,11 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use pigeonloft_model::{Code, Verdict};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
-use super::batch::{Batch, Next, Round, Tried, broken_by};
+use super::batch::{Batch, Next, Tried, When, broken_by, settle};
 use super::connection::{Endpoint, Handle, Lane};
-use super::speaks::Speaks;
+use super::speaks::{Concerns, Speaks};
 use crate::vendor::Target;
 
 /// Connections: they hide the latency that the streams of one do not.
@@ -67,6 +67,8 @@ impl Client {
         let tried_for = if self.is_down.load(Ordering::Relaxed) { Duration::ZERO } else { self.patience.tried_for };
         let deadline = Instant::now() + tried_for;
         let mut wait = FIRST_WAIT;
+        // Those that are sent again, and from when on.
+        let mut waiting: Vec<(Instant, usize)> = Vec::new();
         while !places.is_empty() {
             let authorization = match speaks.authorization().await {
                 Ok(authorization) => authorization,
@@ -75,29 +77,24 @@ impl Client {
                     break;
                 }
             };
+            places.iter().for_each(|place| verdicts[*place] = None);
             let batch = Batch::new(speaks, authorization, targets, &places);
             let tried = join_all(self.lanes.iter().map(|lane| self.send_by(lane, &batch))).await;
-            let Round { again, asked, waits } = Round::of(tried.into_iter().flatten(), &batch, &mut verdicts);
-            if waits {
-                let wait_now = match asked {
-                    // Longer, never shorter; and not all at once either.
-                    Some(asked) => asked + jittered(FIRST_WAIT.max(asked / 5)),
-                    None => jittered(wait),
-                };
-                if Instant::now() + wait_now >= deadline {
-                    let code = batch.broken().unwrap_or("not taken in time".into());
-                    for place in again {
-                        verdicts[place].get_or_insert_with(|| Verdict::Later { code: code.clone(), after: asked });
-                    }
-                    break;
-                }
-                sleep(wait_now).await;
+            let again = settle(tried.into_iter().flatten(), &batch, &mut verdicts);
+            let (now, dice) = (Instant::now(), fastrand::f64());
+            let soon = now + jittered(wait, dice);
+            if again.iter().any(|(_, when)| *when != When::Now) {
                 wait = (wait * 2).min(LONGEST_WAIT);
             }
-            for &place in &again {
-                verdicts[place] = None;
-            }
-            places = again;
+            waiting.extend(again.into_iter().filter_map(|(place, when)| match when {
+                When::Now => Some((now, place)),
+                When::After(asked) => {
+                    // Longer than is asked for, never shorter; and not all at once either.
+                    let at = soon.max(now + asked + jittered(asked / 5, dice));
+                    (at < deadline).then_some((at, place))
+                }
+            }));
+            places = due(&mut waiting).await;
         }
         let unanswered = || Verdict::Unknown("no answer".into());
         let verdicts: Vec<_> = verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(unanswered)).collect();
@@ -108,7 +105,7 @@ impl Client {
     /// Notes whether the vendor takes messages: not where it took none of a batch and gave no other answer either.
     fn note<S: Speaks>(&self, speaks: &S, verdicts: &[Verdict]) {
         let is_no_answer = |verdict: &Verdict| match verdict {
-            Verdict::Later { code, .. } => !speaks.is_ours(code),
+            Verdict::Later { code, .. } => speaks.concerns(code) == Concerns::Vendor,
             Verdict::Unknown(_) => true,
             _ => false,
         };
@@ -214,9 +211,19 @@ impl Client {
     }
 }
 
-/// A wait between half and all of this: those who wait do not come back all at once.
-fn jittered(wait: Duration) -> Duration {
-    wait.mul_f64(fastrand::f64().mul_add(0.5, 0.5))
+/// Takes those out whose time comes first, in their order, when it has come. Others do not wait for them, nor they for others.
+async fn due(waiting: &mut Vec<(Instant, usize)>) -> Vec<usize> {
+    let Some(first) = waiting.iter().map(|(at, _)| *at).min() else { return Vec::new() };
+    sleep_until(first).await;
+    let now = Instant::now();
+    let mut places: Vec<usize> = waiting.extract_if(.., |(at, _)| *at <= now).map(|(_, place)| place).collect();
+    places.sort_unstable();
+    places
+}
+
+/// A wait between half and all of this: those who wait do not come back all at once. `dice`: from 0 to 1.
+fn jittered(wait: Duration, dice: f64) -> Duration {
+    wait.mul_f64(dice.mul_add(0.5, 0.5))
 }
 
 #[cfg(test)]

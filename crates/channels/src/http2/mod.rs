@@ -10,4 +10,4 @@ mod speaks;
 pub(crate) use client::Client;
 pub use connection::NotAnEndpoint;
 pub(crate) use connection::{Answer, Endpoint, ask};
-pub(crate) use speaks::{Authorized, Speaks};
+pub(crate) use speaks::{Authorized, Concerns, Speaks};

@@ -18,6 +18,17 @@ pub(crate) enum Authorized {
     No(Code),
 }
 
+/// Of what a word is with which a message is to be sent later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Concerns {
+    /// Of the vendor, who takes nothing now.
+    Vendor,
+    /// Of our pace: the vendor takes messages, but not so many.
+    Pace,
+    /// Of this device alone, which gets too many. That does not pass while its batch waits.
+    Device,
+}
+
 /// What a channel says of the messages of a push, and of the answers.
 pub(crate) trait Speaks: Sync {
     /// The authorization of the next messages.
@@ -38,9 +49,8 @@ pub(crate) trait Speaks: Sync {
     /// What an answer says.
     fn read(&self, answer: &Answer) -> Authorized;
 
-    /// Whether this word, with which a message is to be sent later, may be of one device or of our pace. Others are of the
-    /// vendor, who takes nothing then.
-    fn is_ours(&self, code: &str) -> bool;
+    /// Of what this word is, with which a message is to be sent later.
+    fn concerns(&self, code: &str) -> Concerns;
 
     /// How long from now the next message is to wait, which has its place with this.
     fn pace(&self) -> Duration {

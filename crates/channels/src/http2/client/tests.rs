@@ -117,6 +117,35 @@ async fn what_is_not_taken_now_is_sent_again_when_it_may_be() {
 }
 
 #[tokio::test]
+async fn one_device_that_gets_too_many_holds_up_no_other_of_its_batch() {
+    let latency = Duration::from_millis(5);
+    let line = Line::new(Habits { streams: 1_000, really: Some(10), latency, ..Habits::default() }).await;
+    let token = |n: usize| target(n).token;
+    let reply = |status, reason, retry_after| Reply { retry_after, ..Reply::new(status, reason) };
+    line.sim.habits().by_token.extend([
+        (token(3), reply(429, "TooManyRequests", None)),
+        (token(4), reply(429, "TooManyRequests", Some(3_600))),
+        (token(5), reply(503, "ServiceUnavailable", Some(3_600))),
+    ]);
+    let begun = Instant::now();
+    let verdicts = send(&line, 60).await;
+    let counts = [("", 57), ("TooManyRequests", 2), ("ServiceUnavailable", 1)];
+    assert_eq!(count(&verdicts), counts.map(|(word, count)| (word.to_owned(), count)).into());
+    assert!(begun.elapsed() < PATIENCE.tried_for / 2, "{:?}", begun.elapsed());
+    let after = |place: usize| match &verdicts[place] {
+        Verdict::Later { after, .. } => *after,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([3, 4, 5].map(after), [None, Some(Duration::from_secs(3_600)), Some(Duration::from_secs(3_600))]);
+    // Those that were refused a stream were sent again, these three were not.
+    line.sim.habits().really = None;
+    let before = line.sim.counts()[0];
+    assert!(before > 60, "{before}");
+    assert_eq!(line.send(&[target(3), target(6)]).await[1], Verdict::Accepted);
+    assert_eq!(line.sim.counts()[0], before + 2);
+}
+
+#[tokio::test]
 async fn where_nobody_is_nothing_is_sent() {
     let mut line = patient(Line::new(Habits::default()).await, 1_000, 300);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
