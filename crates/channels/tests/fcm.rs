@@ -211,6 +211,19 @@ async fn an_access_token_is_replaced_before_its_end() {
 }
 
 #[tokio::test]
+async fn numbers_of_any_size_from_google_are_taken_for_long_and_break_nothing() {
+    let (sim, fcm) = sim().await;
+    let rules = rule("token-1", "UNAVAILABLE", None, Some(u64::MAX)).rules;
+    sim.behave(Behaviour { bearer_seconds: u64::MAX, rules, ..Behaviour::default() });
+    let later = Verdict::Later { code: "UNAVAILABLE".into(), after: Some(Duration::from_secs(3_600)) };
+    for _ in 0..2 {
+        let verdicts = opened(&fcm).send(&many(3), &Values::default()).await;
+        assert_eq!(verdicts, [Verdict::Accepted, later.clone(), Verdict::Accepted]);
+    }
+    assert_eq!(sim.record().bearers, 1);
+}
+
+#[tokio::test]
 async fn an_access_token_that_is_refused_while_it_is_young_is_a_matter_of_configuration() {
     let (sim, fcm) = sim().await;
     assert_eq!(opened(&fcm).send(&many(1), &Values::default()).await, [Verdict::Accepted]);

@@ -1,6 +1,7 @@
 //! Bearers: the access token that authorizes messages, fetched for an assertion of the service account, shared by all that is
 //! sent, and replaced before it is too old.
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +22,9 @@ const RENEWED_BEFORE: Duration = Duration::from_secs(300);
 
 /// How young a token is not replaced, even if it is refused: that is not the fault of its age.
 const NOT_RENEWED_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a token is believed to be good, whatever is said of it, seconds. Google's are for an hour.
+const LIFETIME_S: RangeInclusive<u64> = 1..=86_400;
 
 /// How long Google is left alone after it gave no token.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -161,7 +165,7 @@ impl Bearers {
         let Granted { access_token, expires_in } = serde_json::from_slice(&answer.body).map_err(|_| wrong())?;
         let mut authorization = HeaderValue::try_from(format!("Bearer {access_token}")).map_err(|_| wrong())?;
         authorization.set_sensitive(true);
-        let lifetime = Duration::from_secs(expires_in);
+        let lifetime = Duration::from_secs(expires_in.clamp(*LIFETIME_S.start(), *LIFETIME_S.end()));
         let renewed_after = lifetime.saturating_sub(RENEWED_BEFORE).max(lifetime / 2);
         Ok(Bearer { authorization, since, renewed_at: since + renewed_after, until: since + lifetime })
     }

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use h2::client::{Connection, ResponseFuture, SendRequest};
@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::coalesced::Coalesced;
+use crate::retry_after;
 
 /// How long a connection may take to be open, TLS included; with one question and its answer, too.
 const OPENED_WITHIN: Duration = Duration::from_secs(10);
@@ -212,7 +213,7 @@ const ANSWER_BYTES: usize = 16 << 10;
 /// What the other side answers.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// What it says in `retry-after`, where that is a number of seconds.
+    /// How long it asks to wait.
     pub(crate) after: Option<Duration>,
     /// As much of it as came.
     pub(crate) body: Vec<u8>,
@@ -222,7 +223,8 @@ impl Answer {
     pub(crate) async fn read(answer: ResponseFuture) -> Result<Self, h2::Error> {
         let answer = answer.await?;
         let status = answer.status().as_u16();
-        let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let asks = answer.headers().get(RETRY_AFTER);
+        let after = asks.and_then(|value| retry_after::read(value.to_str().ok()?, SystemTime::now()));
         let mut stream = answer.into_body();
         let mut body = Vec::new();
         while let Some(part) = stream.data().await {
@@ -234,7 +236,7 @@ impl Answer {
                 break;
             }
         }
-        Ok(Self { status, after: after.map(Duration::from_secs), body })
+        Ok(Self { status, after, body })
     }
 }
 

@@ -1,14 +1,13 @@
 //! Verdict: what the answer of a push service says about one message (RFC 8030, and what Mozilla's says beyond it).
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::StatusCode;
 use pigeonloft_model::Verdict;
 use pigeonloft_model::verdict::code;
 use serde::Deserialize;
 
-/// Longest wait that is taken from an answer.
-const AFTER_MAX: Duration = Duration::from_secs(3600);
+use crate::retry_after;
 
 /// What Mozilla's service says of an error.
 #[derive(Deserialize)]
@@ -29,25 +28,17 @@ pub(super) fn of(status: StatusCode, retry_after: Option<&str>, body: &[u8], now
         // The signature is not that of the key the subscription was made with, or is no longer good.
         401 | 403 => Verdict::Configuration(word()),
         408 | 425 | 429 | 500..=599 => {
-            Verdict::Later { code: word(), after: retry_after.and_then(|text| after(text, now)) }
+            Verdict::Later { code: word(), after: retry_after.and_then(|text| retry_after::read(text, now)) }
         }
         // Too large, a redirect, which nobody follows, and whatever else.
         _ => Verdict::Refused(word()),
     }
 }
 
-/// A `Retry-After`: seconds, or a date.
-fn after(text: &str, now: SystemTime) -> Option<Duration> {
-    let text = text.trim();
-    let wait = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default(),
-    };
-    Some(wait.min(AFTER_MAX))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn judged(status: u16, retry_after: Option<&str>, body: &str) -> Verdict {
@@ -75,15 +66,10 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_in_seconds_or_until_a_date_and_has_a_bound() {
-        let wait = |text: &str| match judged(429, Some(text), "") {
-            Verdict::Later { after, .. } => after.map(|wait| wait.as_secs()),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(wait(" 7 "), Some(7));
-        assert_eq!(wait("Tue, 14 Nov 2023 22:14:20 GMT"), Some(60));
-        assert_eq!(wait("Tue, 14 Nov 2000 22:14:20 GMT"), Some(0));
-        assert_eq!(wait("999999999"), Some(3600));
-        assert_eq!(wait("soon"), None);
+    fn the_wait_that_an_answer_asks_for_goes_with_it() {
+        for (text, seconds) in [("7", Some(7)), ("Tue, 14 Nov 2023 22:14:20 GMT", Some(60)), ("soon", None)] {
+            let after = seconds.map(Duration::from_secs);
+            assert_eq!(judged(429, Some(text), ""), Verdict::Later { code: "429".into(), after });
+        }
     }
 }

@@ -49,7 +49,8 @@ impl Bearers {
         let seconds = if seconds == 0 { SECONDS } else { seconds };
         self.count += 1;
         let bearer = format!("ya29.sim-{}", self.count);
-        self.given.insert(bearer.clone(), Instant::now() + Duration::from_secs(seconds));
+        // Whatever it says.
+        self.given.insert(bearer.clone(), Instant::now() + Duration::from_secs(seconds.min(SECONDS)));
         Some(json!({ "access_token": bearer, "expires_in": seconds, "token_type": "Bearer" }))
     }
 
