@@ -43,6 +43,12 @@ pub trait Vendor: Debug + Send + Sync {
 
 /// A vendor's channel, opened for a push.
 pub trait Opened: Debug + Send + Sync {
+    /// The service that the message to this device goes to, where a channel's devices name different ones: its scheme, host and
+    /// port, as whoever registered the device wrote them. Empty: the channel's one service, or none that could be asked.
+    fn origin(&self, _target: &Target) -> String {
+        String::new()
+    }
+
     /// Sends the message to each of these; the verdicts stand in their order. What the vendor does not take now is sent again
     /// for a while, what it may have taken is not. Dropping the future leaves open which are sent.
     /// `values`: what is filled into its texts.

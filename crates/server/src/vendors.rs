@@ -1,6 +1,7 @@
 //! Vendors: the channels that apps have with vendors, made of their credentials and kept as long as these stay the same.
 
 pub(crate) mod circuit;
+mod circuits;
 mod hygiene;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,6 +24,7 @@ use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::vault::Vault;
 use circuit::{Change, Circuit, Heard, Pass, Pause, State, Turn};
+use circuits::Circuits;
 
 /// How long credentials are used before the database is asked again: so soon a change by the command line is seen.
 const REMEMBERED: Duration = Duration::from_secs(2);
@@ -45,7 +47,7 @@ pub struct Vendors {
     browsers: OnceLock<Arc<webpush::Client>>,
     apps: Mutex<HashMap<AccessId, Known>>,
     /// In memory alone: after a restart each channel is asked again.
-    circuits: Mutex<HashMap<(AccessId, Channel), Circuit>>,
+    circuits: Mutex<HashMap<(AccessId, Channel), Circuits>>,
     /// Share of dead tokens that is still normal.
     normal_share: f64,
     metrics: Arc<Metrics>,
@@ -55,6 +57,15 @@ pub struct Vendors {
 /// way for it.
 pub(crate) fn may_carry(push: &Push, platform: Platform) -> bool {
     push.message_type != MessageType::Message || platform.is_apple()
+}
+
+/// A pause of an app's channel.
+#[derive(Debug)]
+pub(crate) struct Paused {
+    pub(crate) channel: Channel,
+    /// Of the service with this origin alone; empty: of all that the channel carries.
+    pub(crate) origin: String,
+    pub(crate) pause: Pause,
 }
 
 /// What follows from a report.
@@ -157,25 +168,27 @@ impl Vendors {
         Ok(vendors)
     }
 
-    /// What of a batch may be given to an app's channel now. What is let through is to be [reported](Self::report).
-    pub(crate) fn pass(&self, access_id: AccessId, channel: Channel) -> Pass {
-        self.circuit(access_id, channel, |circuit| circuit.pass(Instant::now()))
+    /// What of so many messages may be given to a service of an app's channel now. What is let through is to be
+    /// [reported](Self::report). `origin`: as [`Opened::origin`](pigeonloft_channels::vendor::Opened::origin) says it.
+    pub(crate) fn pass(&self, access_id: AccessId, channel: Channel, origin: &str, messages: usize) -> Pass {
+        let now = Instant::now();
+        self.circuit(access_id, channel, origin, messages, now, |circuit| circuit.pass(now))
     }
 
     /// What became of messages that were let through.
-    pub(crate) fn report(&self, access_id: AccessId, channel: Channel, turn: Turn, heard: &Heard) -> Judged {
-        if !circuit::has_circuit(channel) {
-            let (before, believed) =
-                self.circuit(access_id, channel, |circuit| (circuit.believes_dead(), circuit.believes(heard)));
-            if before && !believed {
-                tracing::warn!(%access_id, %channel, "most tokens are said to be dead: none is forgotten until fewer are");
-            }
-            return Judged { believed, paused: None };
-        }
+    pub(crate) fn report(
+        &self,
+        access_id: AccessId,
+        channel: Channel,
+        origin: &str,
+        turn: Turn,
+        heard: &Heard,
+    ) -> Judged {
         let now = Instant::now();
-        let (believed, change, paused) = self.circuit(access_id, channel, |circuit| {
+        let (believed_before, believed, change, paused) = self.circuit(access_id, channel, origin, 0, now, |circuit| {
+            let before = circuit.believes_dead();
             let (believed, change) = circuit.report(turn, heard, now, fastrand::f64());
-            (believed, change, circuit.pause().map(Pause::word))
+            (before, believed, change, circuit.pause().map(Pause::word))
         });
         match change {
             Some(Change::Opened(Pause { reason, code, next_try, .. })) => {
@@ -183,45 +196,63 @@ impl Vendors {
                 let (reason, code) = (reason.as_str(), &*code);
                 let next_try_s = next_try.saturating_duration_since(now).as_secs();
                 tracing::warn!(
-                    %access_id, %channel, reason, code, next_try_s,
+                    %access_id, %channel, origin, reason, code, next_try_s,
                     "a vendor's channel is paused: messages wait in inboxes until it takes one again"
                 );
             }
-            Some(Change::Closed) => tracing::info!(%access_id, %channel, "a vendor's channel is used again"),
+            Some(Change::Closed) => tracing::info!(%access_id, %channel, origin, "a vendor's channel is used again"),
+            None if believed_before && !believed => {
+                tracing::warn!(
+                    %access_id, %channel, origin,
+                    "most tokens are said to be dead: none is forgotten until fewer are"
+                );
+            }
             None => {}
         }
         Judged { believed, paused }
     }
 
-    /// The channels of an app that are paused now.
-    pub(crate) fn paused(&self, access_id: AccessId) -> Vec<(Channel, Pause)> {
+    /// What is paused now of an app's channels.
+    pub(crate) fn paused(&self, access_id: AccessId) -> Vec<Paused> {
         let circuits = lock(&self.circuits);
-        let of_app = circuits.iter().filter(|((of, _), _)| *of == access_id);
-        let mut paused: Vec<_> =
-            of_app.filter_map(|((_, channel), circuit)| Some((*channel, circuit.pause()?.clone()))).collect();
-        paused.sort_by_key(|(channel, _)| *channel);
+        let mut paused = Vec::new();
+        for ((_, channel), circuits) in circuits.iter().filter(|((of, _), _)| *of == access_id) {
+            paused.extend(circuits.all().filter_map(|(origin, circuit)| {
+                Some(Paused { channel: *channel, origin: origin.to_owned(), pause: circuit.pause()?.clone() })
+            }));
+        }
+        paused.sort_by(|a, b| (a.channel, &a.origin).cmp(&(b.channel, &b.origin)));
         paused
     }
 
-    /// Of how many apps each channel is in which state.
+    /// How many services of apps' channels are in which state.
     pub(crate) fn states(&self) -> BTreeMap<(Channel, &'static str), u64> {
         let now = Instant::now();
         let mut states = BTreeMap::new();
-        for ((_, channel), circuit) in lock(&self.circuits).iter() {
-            if !circuit::has_circuit(*channel) {
-                continue;
-            }
-            // Each of them, so that a series does not end where its last app leaves it.
-            for state in State::ALL {
-                *states.entry((*channel, state.as_str())).or_default() += u64::from(circuit.state(now) == state);
+        for ((_, channel), circuits) in lock(&self.circuits).iter() {
+            for (_, circuit) in circuits.all() {
+                // Each of them, so that a series does not end where its last app leaves it.
+                for state in State::ALL {
+                    *states.entry((*channel, state.as_str())).or_default() += u64::from(circuit.state(now) == state);
+                }
             }
         }
         states
     }
 
-    fn circuit<T>(&self, access_id: AccessId, channel: Channel, look: impl FnOnce(&mut Circuit) -> T) -> T {
+    /// Looks at the circuit of a service for which there are so many messages.
+    fn circuit<T>(
+        &self,
+        access_id: AccessId,
+        channel: Channel,
+        origin: &str,
+        messages: usize,
+        now: Instant,
+        look: impl FnOnce(&mut Circuit) -> T,
+    ) -> T {
         let mut circuits = lock(&self.circuits);
-        look(circuits.entry((access_id, channel)).or_insert_with(|| Circuit::new(self.normal_share)))
+        let new = || Circuits::new(channel, self.normal_share);
+        look(circuits.entry((access_id, channel)).or_insert_with(new).of(origin, messages, now))
     }
 
     /// A channel whose credentials are others now is tried at once, and one that has none any more is forgotten.
@@ -231,13 +262,13 @@ impl Vendors {
         }
         let of_channel =
             |all: &[SealedCredentials], channel| all.iter().find(|sealed| sealed.channel == channel).cloned();
-        lock(&self.circuits).retain(|(of, channel), circuit| {
+        lock(&self.circuits).retain(|(of, channel), circuits| {
             if *of != access_id {
                 return true;
             }
             let is = of_channel(now, *channel);
             if is != of_channel(before, *channel) {
-                circuit.try_now(Instant::now());
+                circuits.try_now(Instant::now());
             }
             is.is_some()
         });

@@ -76,6 +76,10 @@ struct OpenedWebPush {
 }
 
 impl Opened for OpenedWebPush {
+    fn origin(&self, target: &Target) -> String {
+        subscription::origin_of(&target.token, target.detail.as_deref()).unwrap_or_default()
+    }
+
     fn send<'a>(&'a self, targets: &'a [Target], values: &'a Values) -> BoxFuture<'a, Vec<Verdict>> {
         Box::pin(async move {
             let payload = self.payload.filled_from(values);

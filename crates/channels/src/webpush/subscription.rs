@@ -18,6 +18,9 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Bytes of an endpoint, at most.
 pub const ENDPOINT_BYTES: usize = 2048;
 
+/// Bytes of the name of a host, at most (RFC 1035).
+const HOST_BYTES: usize = 253;
+
 /// Bytes of a public key on P-256, uncompressed.
 pub(super) const PUBLIC_KEY_BYTES: usize = 65;
 
@@ -106,11 +109,24 @@ impl Subscription {
 
     /// Scheme, host and port: what a signature for the push service is for.
     pub(super) fn origin(&self) -> String {
-        let scheme = self.endpoint.scheme_str().unwrap_or("https");
-        let authority = self.endpoint.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-        let default = if scheme == "https" { ":443" } else { ":80" };
-        format!("{scheme}://{}", authority.strip_suffix(default).unwrap_or(authority)).to_ascii_lowercase()
+        origin(&self.endpoint)
     }
+}
+
+/// The origin of the endpoint in the token and the detail of a device, whatever else is wrong with them.
+pub(super) fn origin_of(token: &str, detail: Option<&str>) -> Option<String> {
+    let endpoint = match detail {
+        Some(_) => token.parse(),
+        None => serde_json::from_str::<Json>(token).ok()?.endpoint.parse(),
+    };
+    endpoint.ok().map(|endpoint| origin(&endpoint))
+}
+
+fn origin(endpoint: &Uri) -> String {
+    let scheme = endpoint.scheme_str().unwrap_or("https");
+    let authority = endpoint.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    let default = if scheme == "https" { ":443" } else { ":80" };
+    format!("{scheme}://{}", authority.strip_suffix(default).unwrap_or(authority)).to_ascii_lowercase()
 }
 
 fn read_endpoint(text: &str, permits: Permits) -> Result<Uri, BadSubscription> {
@@ -128,6 +144,9 @@ fn read_endpoint(text: &str, permits: Permits) -> Result<Uri, BadSubscription> {
     };
     if authority.as_str().contains('@') {
         return Err(BadSubscription::Endpoint("it has a user in it"));
+    }
+    if host.len() > HOST_BYTES {
+        return Err(BadSubscription::Endpoint("its host is longer than a name can be"));
     }
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
     if literal.is_some_and(|address| !permits.private_addresses && !is_public(address)) {
@@ -166,6 +185,11 @@ mod tests {
             Subscription::read("https://Push.example.net:8443/", &padded, Permits::default()).unwrap().origin(),
             "https://push.example.net:8443"
         );
+        let detail = serde_json::to_string(&keys()).unwrap();
+        assert_eq!(origin_of("https://Push.example.net:443/x", Some(&detail)).unwrap(), "https://push.example.net");
+        let whole = serde_json::json!({ "endpoint": "https://push.example.net:8443/x", "keys": keys() }).to_string();
+        assert_eq!(origin_of(&whole, None).unwrap(), "https://push.example.net:8443");
+        assert_eq!(origin_of("https://push.example.net", None), None);
     }
 
     #[test]
@@ -188,6 +212,10 @@ mod tests {
         assert_eq!(
             refused(&format!("https://push.example.net/{}", "x".repeat(2048))),
             "endpoint: it has more than 2,048 bytes"
+        );
+        assert_eq!(
+            refused(&format!("https://{}.example.net/", "x".repeat(250))),
+            "endpoint: its host is longer than a name can be"
         );
         let all = Permits { plain_http: true, private_addresses: true };
         assert!(Subscription::read("http://127.0.0.1:9/x", &keys(), all).is_ok());

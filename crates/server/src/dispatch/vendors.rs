@@ -9,8 +9,11 @@ use pigeonloft_store::{App, DeadToken};
 
 use crate::clock::unix_millis;
 use crate::loft::Loft;
-use crate::vendors::circuit::{Heard, Pass};
 use crate::vendors::may_carry;
+
+mod ask;
+
+use ask::Ask;
 
 /// The channels of vendors that a push may use, opened for it.
 pub(super) struct OpenedVendors {
@@ -138,7 +141,10 @@ impl OpenedVendors {
         let sends = self.opened.iter().zip(targets.of_channels).filter(|(_, (places, _))| !places.is_empty());
         let sends = sends.map(async |((channel, opened), (places, targets))| {
             let verdicts = match opened {
-                Ok(opened) => self.ask(loft, *channel, &**opened, &targets, values).await,
+                Ok(opened) => {
+                    let (vendors, access_id, channel) = (&loft.vendors, self.access_id, *channel);
+                    Ask { vendors, access_id, channel, opened: &**opened, targets: &targets }.all(values).await
+                }
                 Err(verdict) => vec![(verdict.clone(), false); targets.len()],
             };
             let each = places.into_iter().zip(targets).zip(verdicts);
@@ -148,39 +154,6 @@ impl OpenedVendors {
             .collect::<Vec<_>>()
         });
         futures_util::future::join_all(sends).await.into_iter().flatten().collect()
-    }
-
-    /// Gives a batch to a channel, as far as that is not paused. Answers a verdict for each, and whether its token is
-    /// forgotten if that says it is dead.
-    async fn ask(
-        &self,
-        loft: &Loft,
-        channel: Channel,
-        opened: &dyn Opened,
-        targets: &[Target],
-        values: &Values,
-    ) -> Vec<(Verdict, bool)> {
-        let mut verdicts = Vec::with_capacity(targets.len());
-        let paused = |code| (Verdict::Later { code, after: None }, false);
-        while verdicts.len() < targets.len() {
-            let left = &targets[verdicts.len()..];
-            let (turn, of_them) = match loft.vendors.pass(self.access_id, channel) {
-                Pass::All(turn) => (turn, left),
-                Pass::Probe(turn, probes) => (turn, &left[..probes.min(left.len())]),
-                Pass::Nothing(code) => {
-                    verdicts.resize(targets.len(), paused(code));
-                    break;
-                }
-            };
-            let answers = opened.send(of_them, values).await;
-            let judged = loft.vendors.report(self.access_id, channel, turn, &Heard::of(&answers));
-            verdicts.extend(answers.into_iter().map(|verdict| (verdict, judged.believed)));
-            // One try a batch: where it changed nothing, the next batch makes another.
-            if let Some(code) = judged.paused {
-                verdicts.resize(targets.len(), paused(code));
-            }
-        }
-        verdicts
     }
 }
 

@@ -167,7 +167,11 @@ impl Scrape {
             let labels = [("channel", channel.as_str()), ("state", *state)];
             apps.get_or_create(&labels).set(i64::try_from(*count).unwrap_or(i64::MAX));
         }
-        to.register("vendor_channels", "Apps, by the state of their channel with a vendor", apps);
+        to.register(
+            "vendor_channels",
+            "Apps (webpush: push services of apps), by the state of their channel with a vendor",
+            apps,
+        );
     }
 
     fn register_store(&self, to: &mut Registry) {

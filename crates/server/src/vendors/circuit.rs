@@ -1,4 +1,4 @@
-//! Circuit: whether an app's channel with a vendor is asked. One that fails again and again is paused, so that batches do not
+//! Circuit: whether a service of an app's channel is asked. One that fails again and again is paused, so that batches do not
 //! wait for it; after a while a few messages try it, and the first that is taken ends the pause.
 //!
 //! Nothing here reads a clock or draws a number: who calls says what time it is and how the dice fell.
@@ -7,7 +7,7 @@ mod heard;
 
 use std::time::{Duration, Instant};
 
-use pigeonloft_model::{Channel, Code, verdict};
+use pigeonloft_model::{Channel, Code, DeviceId, verdict};
 
 use super::hygiene::{self, Hygiene};
 use crate::backoff::Backoff;
@@ -122,21 +122,25 @@ pub(crate) enum Change {
     Closed,
 }
 
-/// The circuit of one app's channel.
+/// The circuit of one service of an app's channel.
 #[derive(Debug)]
 pub(crate) struct Circuit {
     hygiene: Hygiene,
+    /// Whether anybody may name the service and what is asked of it, as browsers do. Then of one device no more than one failure
+    /// counts, or it could pause the channel for all; and dead tokens, which can be made up, are no reason to pause.
+    of_strangers: bool,
     pause: Option<Pause>,
     turn: u64,
-    /// Messages that failed since the last that did not.
-    failed: usize,
+    /// The devices of messages that failed since the last that did not.
+    failed: Vec<DeviceId>,
     waits: Backoff,
 }
 
 impl Circuit {
     /// A closed one. So large a share of dead tokens is still normal.
-    pub(crate) fn new(normal_share: f64) -> Self {
-        Self { hygiene: Hygiene::new(normal_share), pause: None, turn: 0, failed: 0, waits: WAITS }
+    pub(crate) fn new(channel: Channel, normal_share: f64) -> Self {
+        let (hygiene, of_strangers) = (Hygiene::new(normal_share), channel == Channel::Webpush);
+        Self { hygiene, of_strangers, pause: None, turn: 0, failed: Vec::new(), waits: WAITS }
     }
 
     /// What of a batch may be given to the channel. What is let through is to be [reported](Self::report).
@@ -159,14 +163,9 @@ impl Circuit {
         if turn != Turn(self.turn) {
             return (self.believes_dead(), None);
         }
-        let believed = self.believes(heard);
+        let believed = self.hygiene.believes(heard.asked, heard.dead);
         let change = if self.pause.is_some() { self.probed(heard, now, dice) } else { self.sent(heard, now, dice) };
         (believed, change)
-    }
-
-    /// As [`report`](Self::report), where the channel is never paused.
-    pub(crate) fn believes(&mut self, heard: &Heard) -> bool {
-        self.hygiene.believes(heard.asked, heard.dead)
     }
 
     /// Whether tokens are forgotten now that are said to be dead.
@@ -197,9 +196,17 @@ impl Circuit {
 
     /// Of a batch while the circuit is closed.
     fn sent(&mut self, heard: &Heard, now: Instant, dice: f64) -> Option<Change> {
-        let mut why = heard.why_to_pause(self.failed);
-        self.failed = if heard.is_well() { 0 } else { self.failed + heard.failed };
-        if why.is_none() && self.hygiene.suspects() && heard.dead > 0 {
+        if heard.is_well() {
+            self.failed.clear();
+        } else {
+            for device in &heard.failed {
+                if !self.of_strangers || !self.failed.contains(device) {
+                    self.failed.push(*device);
+                }
+            }
+        }
+        let mut why = heard.why_to_pause(self.failed.len());
+        if why.is_none() && self.suspects() && heard.dead > 0 {
             why = Some((Reason::DeadTokens, heard.dead_code.clone().unwrap_or_default()));
         }
         let (reason, code) = why?;
@@ -215,7 +222,7 @@ impl Circuit {
     fn probed(&mut self, heard: &Heard, now: Instant, dice: f64) -> Option<Change> {
         // In a try each failure counts.
         let mut why = heard.why_to_pause(FAILURES_IN_A_ROW);
-        if why.is_none() && self.hygiene.suspects() && heard.is_well() {
+        if why.is_none() && self.suspects() && heard.is_well() {
             if self.hygiene.is_undecided() {
                 // Too few to tell a share: more are tried.
                 self.pause.as_mut()?.probed_until = None;
@@ -226,7 +233,7 @@ impl Circuit {
         if why.is_none() && heard.is_well() {
             self.turn += 1;
             self.pause = None;
-            self.failed = 0;
+            self.failed.clear();
             self.waits.reset();
             return Some(Change::Closed);
         }
@@ -240,6 +247,11 @@ impl Circuit {
         None
     }
 
+    /// Whether dead tokens are a reason to pause.
+    fn suspects(&self) -> bool {
+        !self.of_strangers && self.hygiene.suspects()
+    }
+
     /// Half of the wait up to all of it, so that those who wait do not come back all at once; what a vendor asks for is kept
     /// to, and up to a fifth more.
     fn wait(&mut self, asked: Option<Duration>, dice: f64) -> Duration {
@@ -249,11 +261,6 @@ impl Circuit {
             None => own.mul_f64(dice.mul_add(0.5, 0.5)),
         }
     }
-}
-
-/// Whether what one device's messages come to says something of the others'. Not where each browser names its own push service.
-pub(crate) fn has_circuit(channel: Channel) -> bool {
-    channel != Channel::Webpush
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod limits;
 mod loose;
 mod openapi;
 mod paused;
+mod paused_origins;
 mod repeats;
 mod report;
 mod revoke;

@@ -24,7 +24,7 @@ fn webpush_keys(server: &Server, app: &App) -> String {
 }
 
 /// A browser of ann's with this subscription.
-fn browser(app: &App, subscription: &Value) -> Device {
+pub(super) fn browser(app: &App, subscription: &Value) -> Device {
     let (status, registered) = app.register(&json!({ "channels": { "webpush": subscription } }));
     assert_eq!(status, 201, "{registered}");
     let text = |name: &str| registered[name].as_str().expect("a text").to_owned();

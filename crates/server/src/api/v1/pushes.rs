@@ -16,7 +16,7 @@ use crate::clock::unix_millis;
 use crate::dispatch::progress::{self, Part};
 use crate::loft::Loft;
 use crate::vendors::circuit::Pause;
-use crate::vendors::may_carry;
+use crate::vendors::{Paused, may_carry};
 
 /// `GET /v1/pushes/{id}`
 pub(super) async fn one(
@@ -51,13 +51,14 @@ fn paused(loft: &Loft, app: &App, push: &Push, now_ms: i64) -> Vec<Value> {
     let since_ms = |pause: &Pause| {
         now_ms.saturating_sub(i64::try_from(now.saturating_duration_since(pause.since).as_millis()).unwrap_or(i64::MAX))
     };
-    let concern = paused.into_iter().filter(|(channel, pause)| {
+    let concern = paused.into_iter().filter(|Paused { channel, pause, .. }| {
         request.allows(*channel) && push.finished_at.is_none_or(|finished| finished >= since_ms(pause))
     });
     concern
-        .map(|(channel, pause)| {
+        .map(|Paused { channel, origin, pause }| {
             json!({
                 "channel": channel.as_str(),
+                "origin": (!origin.is_empty()).then_some(origin),
                 "reason": pause.reason.as_str(),
                 "code": pause.code,
                 "since": since_ms(&pause) / 1000,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pigeonloft_model::{Code, Verdict};
+use pigeonloft_model::{Channel, Code, DeviceId, Verdict};
 
 use super::Reason;
 
@@ -31,9 +31,11 @@ pub(crate) struct Heard {
     pub(super) asked: usize,
     accepted: usize,
     pub(super) dead: usize,
-    /// Messages that the vendor did not take because of itself, or did not answer, and one's word.
-    pub(super) failed: usize,
-    failure: Option<Code>,
+    /// Devices whose messages the vendor did not take because of itself, or did not answer: the first of them, as many as it
+    /// takes for a pause.
+    pub(super) failed: Vec<DeviceId>,
+    /// What one of them failed for.
+    failure: Option<(Reason, Code)>,
     pub(super) dead_code: Option<Code>,
     configuration: Option<Code>,
     /// How long the vendor asks to wait.
@@ -41,10 +43,11 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
-    /// What these verdicts say of the channel.
-    pub(crate) fn of(verdicts: &[Verdict]) -> Self {
-        let mut heard = Self { asked: verdicts.len(), ..Self::default() };
-        for verdict in verdicts {
+    /// What the verdicts of these devices say of the channel.
+    pub(crate) fn of<'a>(channel: Channel, verdicts: impl Iterator<Item = (DeviceId, &'a Verdict)>) -> Self {
+        let mut heard = Self::default();
+        for (device, verdict) in verdicts {
+            heard.asked += 1;
             match verdict {
                 Verdict::Accepted => heard.accepted += 1,
                 Verdict::Dead { code, .. } => {
@@ -55,20 +58,26 @@ impl Heard {
                 Verdict::Refused(_) => {}
                 Verdict::Later { code, .. } if code == OF_ONE_DEVICE => {}
                 Verdict::Configuration(code) if OF_SOME_DEVICES.contains(&&**code) => {}
+                // A browser may have subscribed with the key of another server.
+                Verdict::Configuration(code) if channel == Channel::Webpush => {
+                    heard.failed(device, Reason::Configuration, code);
+                }
                 Verdict::Configuration(code) => _ = heard.configuration.get_or_insert_with(|| code.clone()),
                 Verdict::Later { code, after } => {
-                    heard.failed(code);
+                    heard.failed(device, Reason::Failing, code);
                     heard.after = heard.after.max(*after);
                 }
-                Verdict::Unknown(code) => heard.failed(code),
+                Verdict::Unknown(code) => heard.failed(device, Reason::Failing, code),
             }
         }
         heard
     }
 
-    fn failed(&mut self, code: &Code) {
-        self.failed += 1;
-        self.failure.get_or_insert_with(|| code.clone());
+    fn failed(&mut self, device: DeviceId, reason: Reason, code: &Code) {
+        if self.failed.len() < FAILURES_IN_A_ROW {
+            self.failed.push(device);
+        }
+        self.failure.get_or_insert_with(|| (reason, code.clone()));
     }
 
     /// Whether the vendor looked at a message, so that neither it nor the credentials are at fault.
@@ -76,15 +85,14 @@ impl Heard {
         self.accepted + self.dead > 0
     }
 
-    /// Why to pause, if this alone says so.
-    pub(super) fn why_to_pause(&self, failed_before: usize) -> Option<(Reason, Code)> {
+    /// Why to pause, if this says so, where with it so many have failed in a row.
+    pub(super) fn why_to_pause(&self, failed: usize) -> Option<(Reason, Code)> {
         if self.is_well() {
             return None;
         }
         if let Some(code) = &self.configuration {
             return Some((Reason::Configuration, code.clone()));
         }
-        let code = self.failure.as_ref()?;
-        (failed_before + self.failed >= FAILURES_IN_A_ROW).then(|| (Reason::Failing, code.clone()))
+        self.failure.clone().filter(|_| failed >= FAILURES_IN_A_ROW)
     }
 }

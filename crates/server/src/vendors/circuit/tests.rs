@@ -38,13 +38,18 @@ fn moods() -> impl Strategy<Value = Vec<(Mood, u64)>> {
     proptest::collection::vec((mood, 1_u64..600), 1..6)
 }
 
+/// What is heard of a batch of Apple's, always of the same devices.
+fn heard(verdicts: &[Verdict]) -> Heard {
+    Heard::of(Channel::Apns, (0..).map(DeviceId).zip(verdicts))
+}
+
 /// A batch is sent, and answered at once.
 fn send(circuit: &mut Circuit, mood: Mood, batch: usize, now: Instant, dice: f64) -> (usize, Option<Change>) {
     match circuit.pass(now) {
-        Pass::All(turn) => (batch, circuit.report(turn, &Heard::of(&mood.answers(batch)), now, dice).1),
+        Pass::All(turn) => (batch, circuit.report(turn, &heard(&mood.answers(batch)), now, dice).1),
         Pass::Probe(turn, probes) => {
             let sent = probes.min(batch);
-            (sent, circuit.report(turn, &Heard::of(&mood.answers(sent)), now, dice).1)
+            (sent, circuit.report(turn, &heard(&mood.answers(sent)), now, dice).1)
         }
         Pass::Nothing(_) => (0, None),
     }
@@ -58,7 +63,7 @@ proptest! {
         dice in proptest::collection::vec(0.0_f64..1.0, 1..20),
     ) {
         let begin = Instant::now();
-        let mut circuit = Circuit::new(0.4);
+        let mut circuit = Circuit::new(Channel::Apns, 0.4);
         let (mut at, mut dice) = (begin, dice.into_iter().cycle());
         // A batch a second, in virtual time; at the end the vendor is well for as long as the longest wait, and as the tries
         // take of which one at a time tells a share.
@@ -106,7 +111,7 @@ proptest! {
 
 #[test]
 fn waits_grow_and_a_try_that_is_never_heard_of_does_not_stand_in_the_way() {
-    let mut circuit = Circuit::new(0.4);
+    let mut circuit = Circuit::new(Channel::Apns, 0.4);
     let mut now = Instant::now();
     let mut waits = Vec::new();
     for _ in 0..9 {
@@ -129,7 +134,7 @@ fn waits_grow_and_a_try_that_is_never_heard_of_does_not_stand_in_the_way() {
 
 #[test]
 fn what_is_of_one_device_or_heard_too_late_says_nothing_of_the_channel() {
-    let mut circuit = Circuit::new(0.4);
+    let mut circuit = Circuit::new(Channel::Apns, 0.4);
     let now = Instant::now();
     let of_devices = [
         Verdict::Refused("BadDeviceToken".into()),
@@ -140,15 +145,15 @@ fn what_is_of_one_device_or_heard_too_late_says_nothing_of_the_channel() {
     ];
     let Pass::All(turn) = circuit.pass(now) else { panic!("it is closed") };
     for verdict in of_devices {
-        assert_eq!(circuit.report(turn, &Heard::of(&vec![verdict; 1_000]), now, 0.5), (true, None));
+        assert_eq!(circuit.report(turn, &heard(&vec![verdict; 1_000]), now, 0.5), (true, None));
     }
     let mut mixed = Mood::Failing(None).answers(1_000);
     mixed.push(Verdict::Accepted);
-    assert_eq!(circuit.report(turn, &Heard::of(&mixed), now, 0.5).1, None, "it takes some");
-    let failing = Heard::of(&Mood::Failing(None).answers(FAILURES_IN_A_ROW));
+    assert_eq!(circuit.report(turn, &heard(&mixed), now, 0.5).1, None, "it takes some");
+    let failing = heard(&Mood::Failing(None).answers(FAILURES_IN_A_ROW));
     assert!(matches!(circuit.report(turn, &failing, now, 0.5).1, Some(Change::Opened(_))));
     for late in [Mood::Well, Mood::Refusing] {
-        assert_eq!(circuit.report(turn, &Heard::of(&late.answers(100)), now, 0.5).1, None);
+        assert_eq!(circuit.report(turn, &heard(&late.answers(100)), now, 0.5).1, None);
         assert_eq!(circuit.state(now), State::Open);
     }
 }

@@ -58,6 +58,7 @@ fn shown() -> Value {
         "PausedChannel",
         [
             ("channel", text("the vendor's channel")),
+            ("origin", nullable(text("of this push service alone, as browsers named it; null: of the whole channel"))),
             ("reason", choice(Reason::ALL.iter().map(|reason| reason.as_str()), "why it is paused")),
             ("code", text("the vendor's word")),
             ("since", moment("when the pause began")),
