@@ -27,7 +27,7 @@ numbered! {
 }
 
 /// Members of an alert of Apple's that are texts.
-pub(crate) const ALERT_TEXTS: [&str; 3] = ["title", "subtitle", "body"];
+pub const ALERT_TEXTS: [&str; 3] = ["title", "subtitle", "body"];
 
 /// A time of day, in the zone the operator configured: a device's own is not known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,35 +100,6 @@ impl Message {
     #[must_use]
     pub fn is_filled(&self) -> bool {
         self.texts().any(|(_, text)| is_filled(text))
-    }
-
-    /// The same for one device, whose attribute of a name is `value` of it: no text has places any more. Not for devices by
-    /// the million on one channel, which is what [`Payload`](crate::Payload) is for.
-    #[must_use]
-    pub fn filled<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> Self {
-        let fill = |text: &mut String| {
-            let pieces = pieces(text).map(|piece| match piece {
-                Piece::Plain(text) => text.to_owned(),
-                Piece::Attribute { name, default } => value(name).unwrap_or(default).to_owned(),
-            });
-            *text = pieces.collect();
-        };
-        let mut filled = self.clone();
-        fill(&mut filled.title);
-        fill(&mut filled.content);
-        match filled.ios.as_mut().and_then(|ios| ios.get_mut("aps")?.get_mut("alert")) {
-            Some(Value::String(text)) => fill(text),
-            Some(Value::Object(alert)) => {
-                let texts = alert.iter_mut().filter(|(name, _)| ALERT_TEXTS.contains(&name.as_str()));
-                for text in
-                    texts.filter_map(|(_, value)| if let Value::String(text) = value { Some(text) } else { None })
-                {
-                    fill(text);
-                }
-            }
-            _ => {}
-        }
-        filled
     }
 
     /// Whether its texts can be filled in an app that has declared these attributes.

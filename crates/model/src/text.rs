@@ -54,6 +54,18 @@ pub fn is_filled(text: &str) -> bool {
     pieces(text).any(|piece| piece != Piece::Plain(text))
 }
 
+/// A text for one device, whose attribute of a name is `value` of it.
+pub fn filled<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> String {
+    let mut filled = String::with_capacity(text.len());
+    for piece in pieces(text) {
+        filled.push_str(match piece {
+            Piece::Plain(text) => text,
+            Piece::Attribute { name, default } => value(name).unwrap_or(default),
+        });
+    }
+    filled
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,21 +1,25 @@
 //! Payload: the bytes and the headers of a push on APNs. Built once for each push; only token, topic and `apns-id` differ
-//! from device to device.
+//! from device to device, and its [`Alert`] where attributes are filled in.
 //!
 //! ```json
 //! {"aps":{"alert":{"title":"…","body":"…"},"sound":"default","badge":1,"thread-id":"…","mutable-content":1},
 //!  "push_id":"7","custom_content":"…","xg_media_resources":"https://…"}
 //! ```
 
+mod alert;
+
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pigeonloft_model::attribute::Values;
+use pigeonloft_model::text::filled;
 use pigeonloft_model::{DeviceId, Expire, MessageType, Push, PushId, Verdict};
 use serde_json::{Map, Value, json};
 
 use super::credentials::is_topic;
 use crate::vendor::{Outgoing, Target};
+use alert::Alert;
 
 /// The most bytes that Apple takes.
 const BYTES_MAX: usize = 4_096;
@@ -40,8 +44,12 @@ pub(super) struct Payload {
 enum Body {
     /// The same for every device.
     Same(Bytes),
-    /// Attributes are filled into the texts of this push, for each device anew.
-    Filled(Box<Push>),
+    /// Attributes are filled into the texts of the alert, for each device anew.
+    Filled {
+        alert: Box<Alert>,
+        /// What follows the alert, and is the same for every device.
+        rest: String,
+    },
 }
 
 impl Payload {
@@ -51,11 +59,11 @@ impl Payload {
     /// It is longer than Apple takes.
     pub(super) fn new(outgoing: &Outgoing<'_>, topic: &str) -> Result<Self, Verdict> {
         let push = outgoing.push;
-        let body = match push.message.is_filled() {
-            true => Body::Filled(Box::new(push.clone())),
-            false => Body::Same(checked(outgoing.push_id, push)?),
-        };
         let is_silent = push.message_type == MessageType::Message;
+        let body = match is_silent {
+            true => Body::Same(checked(silent(outgoing.push_id, push))?),
+            false => Body::shown(outgoing.push_id, push)?,
+        };
         let expiration = match push.expire {
             // Not stored: only who is online now gets it.
             Expire::OnlineOnly => 0,
@@ -80,9 +88,9 @@ impl Payload {
     pub(super) fn body(&self, target: &Target, values: &Values) -> Result<Bytes, Verdict> {
         match &self.body {
             Body::Same(bytes) => Ok(bytes.clone()),
-            Body::Filled(push) => {
-                let message = push.message.filled(|name| values.get(target.device, name));
-                checked(self.push_id, &Push { message, ..(**push).clone() })
+            Body::Filled { alert, rest } => {
+                let fill = |text: &str| filled(text, |name| values.get(target.device, name));
+                checked(joined(alert.filled(fill), rest))
             }
         }
     }
@@ -116,75 +124,82 @@ fn apns_id(push_id: PushId, device: DeviceId) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }
 
-fn checked(push_id: PushId, push: &Push) -> Result<Bytes, Verdict> {
-    let body = body(push_id, push).to_string();
+impl Body {
+    /// Of a push that is shown.
+    fn shown(push_id: PushId, push: &Push) -> Result<Self, Verdict> {
+        let alert = Alert::of(push, given_aps(push).remove("alert"));
+        // The alert comes first, then the rest of `aps`, and then what is not Apple's.
+        let aps = Value::Object(beside_alert(push)).to_string();
+        let rest = format!(",{},{}", &aps[1..], &Value::Object(beside_aps(push_id, push)).to_string()[1..]);
+        match alert.is_filled() {
+            true => Ok(Self::Filled { alert: Box::new(alert), rest }),
+            false => checked(joined(alert.filled(str::to_owned), &rest)).map(Self::Same),
+        }
+    }
+}
+
+/// Of a push that shows nothing.
+fn silent(push_id: PushId, push: &Push) -> String {
+    let mut aps = given_aps(push);
+    aps.shift_remove("badge_type");
+    aps.insert("content-available".into(), json!(1));
+    let mut root = Map::from_iter([("aps".to_owned(), Value::Object(aps))]);
+    root.extend(beside_aps(push_id, push));
+    Value::Object(root).to_string()
+}
+
+/// Neither what stands beside the alert nor what does beside `aps` is empty.
+fn joined(alert: Map<String, Value>, rest: &str) -> String {
+    [r#"{"aps":{"alert":"#, &Value::Object(alert).to_string(), rest].concat()
+}
+
+fn checked(body: String) -> Result<Bytes, Verdict> {
     if body.len() > BYTES_MAX { Err(Verdict::Refused("PayloadTooLarge".into())) } else { Ok(body.into()) }
 }
 
-fn body(push_id: PushId, push: &Push) -> Value {
+/// What is not Apple's, and the app's to read.
+fn beside_aps(push_id: PushId, push: &Push) -> Map<String, Value> {
     let message = &push.message;
-    let mut root = Map::new();
-    root.insert("aps".into(), Value::Object(aps(push)));
-    root.insert("push_id".into(), json!(push_id.to_string()));
+    let mut root = Map::from_iter([("push_id".to_owned(), json!(push_id.to_string()))]);
     if let Some(content) = message.custom_content() {
         root.insert("custom_content".into(), json!(content));
     }
     // Apple has no "one more": the app's service extension counts.
-    if let Some(badge) = given(push, "badge_type").and_then(Value::as_i64).filter(|badge| *badge == -2) {
+    if let Some(badge) = given_badge(push).filter(|badge| *badge == -2) {
         root.insert("badge_type".into(), json!(badge));
     }
     // Those that are Apple's are in `aps` under its own names; the others are the app's to read.
-    let own = |name: &str| !matches!(name, "thread_id" | "thread_sumtext");
-    root.extend(message.rest.iter().filter(|(name, _)| own(name)).map(|(name, value)| (name.clone(), value.clone())));
-    if let Some(ios) = &message.ios {
-        let others = ios.iter().filter(|(name, _)| !matches!(name.as_str(), "aps" | "custom_content"));
-        for (name, value) in others {
-            root.entry(name.clone()).or_insert_with(|| value.clone());
-        }
+    let rest = message.rest.iter().filter(|(name, _)| !matches!(name.as_str(), "thread_id" | "thread_sumtext"));
+    for (name, value) in rest.chain(message.ios.iter().flatten()).filter(|(name, _)| *name != "aps") {
+        root.entry(name.clone()).or_insert_with(|| value.clone());
     }
-    Value::Object(root)
+    root
 }
 
-/// A member of `ios.aps`.
-fn given<'a>(push: &'a Push, member: &str) -> Option<&'a Value> {
-    push.message.ios.as_ref()?.get("aps")?.get(member)
+fn given_aps(push: &Push) -> Map<String, Value> {
+    let aps = push.message.ios.as_ref().and_then(|ios| ios.get("aps")?.as_object());
+    aps.cloned().unwrap_or_default()
 }
 
-fn aps(push: &Push) -> Map<String, Value> {
-    let message = &push.message;
-    let mut aps = match message.ios.as_ref().and_then(|ios| ios.get("aps")) {
-        Some(Value::Object(aps)) => aps.clone(),
-        _ => Map::new(),
-    };
-    let badge = aps.remove("badge_type").and_then(|badge| badge.as_i64());
-    if push.message_type == MessageType::Message {
-        aps.insert("content-available".into(), json!(1));
-        return aps;
+fn given_badge(push: &Push) -> Option<i64> {
+    push.message.ios.as_ref()?.get("aps")?.get("badge_type")?.as_i64()
+}
+
+/// `aps` without the alert.
+fn beside_alert(push: &Push) -> Map<String, Value> {
+    let mut aps = given_aps(push);
+    for member in ["alert", "badge_type"] {
+        aps.shift_remove(member);
     }
-    let mut alert = match aps.remove("alert") {
-        Some(Value::Object(alert)) => alert,
-        _ => Map::new(),
-    };
-    for (name, text) in [("title", &message.title), ("body", &message.content)] {
-        if !text.is_empty() {
-            alert.insert(name.into(), json!(text));
-        }
-    }
-    if let Some(text) = message.rest.get("thread_sumtext") {
-        alert.insert("summary-arg".into(), text.clone());
-    }
-    let mut ordered = Map::new();
-    ordered.insert("alert".into(), Value::Object(alert));
-    ordered.extend(aps);
     // -1 leaves it as it is, -2 is not Apple's.
-    if let Some(badge) = badge.filter(|badge| *badge >= 0) {
-        ordered.insert("badge".into(), json!(badge));
+    if let Some(badge) = given_badge(push).filter(|badge| *badge >= 0) {
+        aps.insert("badge".into(), json!(badge));
     }
-    if let Some(thread) = message.rest.get("thread_id") {
-        ordered.insert("thread-id".into(), thread.clone());
+    if let Some(thread) = push.message.rest.get("thread_id") {
+        aps.insert("thread-id".into(), thread.clone());
     }
-    ordered.entry("mutable-content").or_insert(json!(1));
-    ordered
+    aps.entry("mutable-content").or_insert(json!(1));
+    aps
 }
 
 #[cfg(test)]
@@ -220,6 +235,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_filled_is_to_the_byte_what_would_have_been_sent_without_places() {
+        let with = |[title, content, subtitle]: [&str; 3]| {
+            let aps = json!({ "badge_type": 3, "sound": "s", "alert": { "title": "own", "subtitle": subtitle, "x": "{{name}}" } });
+            let message = json!({ "title": title, "content": content, "thread_id": "talk", "ios": { "aps": aps } });
+            bytes(&made(&json!({ "message": message })).unwrap())
+        };
+        assert_eq!(with(["Dear {{name}}", "{{other|c}}", "{{name}}"]), with(["Dear Ann", "c", "Ann"]));
+        // Where nothing is left of the title, that of the alert stays.
+        assert_eq!(with(["{{other}}", "{{|{{}}name", "s"]), with(["", "{{name", "s"]));
+    }
+
+    #[test]
     fn every_member_of_the_contract_has_its_place() {
         let message = json!({ "title": "t", "content": "c", "thread_id": "talk", "thread_sumtext": "Ann",
             "xg_media_resources": "https://example.com/a.png",
@@ -247,7 +274,8 @@ mod tests {
 
     #[test]
     fn a_silent_push_shows_nothing() {
-        let silent = made(&json!({ "message_type": "message", "message": { "title": "t", "content": "c" } })).unwrap();
+        let message = json!({ "title": "t", "content": "{{name}}" });
+        let silent = made(&json!({ "message_type": "message", "message": message })).unwrap();
         let body: Value = serde_json::from_slice(&bytes(&silent)).unwrap();
         assert_eq!(body["aps"], json!({ "content-available": 1 }));
         let of = |name: &str| silent.headers[name].to_str().unwrap().to_owned();

@@ -1,5 +1,5 @@
 //! Payload: the bytes of a push on FCM. Built once for each push; only token, `msg_id` and `ttl` differ from device to device,
-//! and are put in between.
+//! and the [`Texts`] where attributes are filled in; they are put in between.
 //!
 //! ```json
 //! {"message":{"token":"…","data":{"msg_id":"7-12","push_id":"7","custom_content":"…"},
@@ -11,12 +11,18 @@
 //! is in `data.action`: FCM's own `click_action` names an intent filter, which the published API does not know, and one that no
 //! app declares would make the tap do nothing.
 
+mod texts;
+
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use pigeonloft_model::attribute::Values;
-use pigeonloft_model::{Audience, DeviceId, Expire, MessageId, MessageType, Push, PushId, Verdict};
+use pigeonloft_model::text::filled;
+use pigeonloft_model::{DeviceId, Expire, MessageId, MessageType, Push, PushId, Verdict};
 use serde_json::{Map, Value, json};
 
 use crate::vendor::{Outgoing, Target};
+use texts::{Given, Texts};
 
 /// The most bytes of a message that FCM takes, of which it counts what is shown and the data.
 const BYTES_MAX: usize = 4_096;
@@ -30,25 +36,21 @@ pub(super) struct Payload {
     push_id: PushId,
     /// Unix seconds; 0: it is not kept for a device that is offline.
     expire_at: i64,
-    parts: Parts,
+    around: Around,
+    texts: Texts,
 }
 
-/// What differs from device to device no more than by what is put in between.
+/// The bytes around what differs from device to device.
 #[derive(Debug)]
-enum Parts {
-    /// The same for every device.
-    Same(Cut),
-    /// Attributes are filled into the texts of this push, for each device anew. Its audience is left out.
-    Filled(Box<Push>),
-}
-
-/// The bytes, cut where something is put in between.
-#[derive(Debug)]
-struct Cut {
-    /// From the end of `msg_id` to the begin of `ttl`.
+struct Around {
+    /// From the end of `msg_id` to the texts.
+    head: String,
+    /// From there to the begin of `ttl`.
     middle: String,
     /// From the end of `ttl`.
     tail: String,
+    /// What FCM counts of them.
+    bytes: usize,
 }
 
 impl Payload {
@@ -59,11 +61,13 @@ impl Payload {
     pub(super) fn new(outgoing: &Outgoing<'_>) -> Result<Self, Verdict> {
         let &Outgoing { push_id, push, expire_at } = outgoing;
         let expire_at = if push.expire == Expire::OnlineOnly { 0 } else { expire_at };
-        let parts = match push.message.is_filled() {
-            true => Parts::Filled(Box::new(Push { audience: Audience::All {}, ..push.clone() })),
-            false => Parts::Same(Cut::of(push_id, push)?),
+        let around = Around::of(push_id, push);
+        let given = Given::of(push);
+        let texts = match push.message.is_filled() {
+            true => Texts::Filled(Box::new(given)),
+            false => Texts::Same(around.fits(given.filled(str::to_owned))?),
         };
-        Ok(Self { push_id, expire_at, parts })
+        Ok(Self { push_id, expire_at, around, texts })
     }
 
     /// The body for one device, sent at `now` (unix seconds).
@@ -72,51 +76,62 @@ impl Payload {
     /// It is longer than FCM takes.
     pub(super) fn body(&self, target: &Target, values: &Values, now: i64) -> Result<Bytes, Verdict> {
         let ttl = (self.expire_at - now).clamp(0, TTL_MAX);
-        match &self.parts {
-            Parts::Same(cut) => Ok(cut.joined(self.push_id, target, ttl)),
-            Parts::Filled(push) => {
-                let message = push.message.filled(|name| values.get(target.device, name));
-                let cut = Cut::of(self.push_id, &Push { message, ..(**push).clone() })?;
-                Ok(cut.joined(self.push_id, target, ttl))
+        let texts = match &self.texts {
+            Texts::Same(texts) => Cow::Borrowed(texts),
+            Texts::Filled(given) => {
+                let fill = |text: &str| filled(text, |name| values.get(target.device, name));
+                Cow::Owned(self.around.fits(given.filled(fill))?)
             }
-        }
+        };
+        let Around { head, middle, tail, .. } = &self.around;
+        let token = Value::from(target.token.as_str());
+        let msg_id = MessageId { push: self.push_id, device: target.device };
+        let body =
+            format!(r#"{{"message":{{"token":{token},"data":{{"msg_id":"{msg_id}"{head}{texts}{middle}{ttl}s"{tail}"#);
+        Ok(body.into())
     }
 }
 
-impl Cut {
-    fn of(push_id: PushId, push: &Push) -> Result<Self, Verdict> {
-        let data = Value::Object(data(push_id, push)).to_string();
-        let shown = (push.message_type == MessageType::Notify).then(|| Shown::of(push_id, push));
-        let bytes = data.len() + longest_msg_id() + shown.as_ref().map_or(0, Shown::bytes);
-        if bytes > BYTES_MAX {
-            return Err(Verdict::Refused("MessageTooBig".into()));
-        }
-        // An object that is not empty, which has its `msg_id` in front.
-        let mut middle = format!(",{}", &data[1..]);
-        let mut tail = match shown {
-            Some(_) => r#","priority":"HIGH""#.to_owned(),
+impl Around {
+    fn of(push_id: PushId, push: &Push) -> Self {
+        let data = Value::Object(data(push)).to_string();
+        // An object which has its ids in front.
+        let (first, others) = (format!(r#","push_id":"{push_id}""#), &data[1..]);
+        let comma = if others == "}" { "" } else { "," };
+        let mut bytes = longest_msg_id() + first.len() + comma.len() + others.len();
+        let (head, mut middle, mut tail);
+        match push.message_type {
+            MessageType::Notify => {
+                head = format!(r#"{first}{comma}{others},"notification":"#);
+                middle = String::new();
+                tail = r#","priority":"HIGH""#.to_owned();
+            }
             // Nothing to wake the user for.
-            None => r#","priority":"NORMAL""#.to_owned(),
-        };
+            MessageType::Message => {
+                head = format!("{first},");
+                middle = format!("{comma}{others}");
+                tail = r#","priority":"NORMAL""#.to_owned();
+                bytes += 1;
+            }
+        }
+        middle.push_str(r#","android":{"ttl":""#);
         if let Some(collapse) = push.collapse_id {
             // Of several that wait for a device, it gets the last. Only where that was asked for: of four such keys FCM keeps
             // messages for a device, and drops those of a fifth.
             tail.push_str(&format!(r#","collapse_key":"{collapse}""#));
         }
-        if let Some(Shown { notification, android }) = shown {
-            middle.push_str(&format!(r#","notification":{notification}"#));
-            tail.push_str(&format!(r#","notification":{android}"#));
+        if push.message_type == MessageType::Notify {
+            let shown = Value::Object(on_android(push_id, push)).to_string();
+            tail.push_str(&format!(r#","notification":{shown}"#));
+            bytes += shown.len();
         }
         tail.push_str("}}}");
-        middle.push_str(r#","android":{"ttl":""#);
-        Ok(Self { middle, tail })
+        Self { head, middle, tail, bytes }
     }
 
-    fn joined(&self, push: PushId, target: &Target, ttl: i64) -> Bytes {
-        let Self { middle, tail } = self;
-        let token = Value::from(target.token.as_str());
-        let msg_id = MessageId { push, device: target.device };
-        format!(r#"{{"message":{{"token":{token},"data":{{"msg_id":"{msg_id}"{middle}{ttl}s"{tail}"#).into()
+    /// These texts, if FCM takes them.
+    fn fits(&self, texts: String) -> Result<String, Verdict> {
+        if self.bytes + texts.len() > BYTES_MAX { Err(Verdict::Refused("MessageTooBig".into())) } else { Ok(texts) }
     }
 }
 
@@ -126,16 +141,10 @@ fn longest_msg_id() -> usize {
     format!(r#""msg_id":"{longest}","#).len()
 }
 
-/// What the app is given. FCM has texts here and nothing else.
-fn data(push_id: PushId, push: &Push) -> Map<String, Value> {
+/// What the app is given beside ids and texts. FCM has texts here and nothing else.
+fn data(push: &Push) -> Map<String, Value> {
     let message = &push.message;
     let mut data = Map::new();
-    data.insert("push_id".into(), json!(push_id.to_string()));
-    if push.message_type == MessageType::Message {
-        for (name, text) in [("title", &message.title), ("content", &message.content)] {
-            data.insert(name.into(), json!(text));
-        }
-    }
     if let Some(content) = message.custom_content() {
         data.insert("custom_content".into(), json!(content));
     }
@@ -162,33 +171,7 @@ fn android<'a>(push: &'a Push, member: &str) -> Option<&'a Value> {
     push.message.android.as_ref()?.get(member)
 }
 
-/// What is shown, in two parts: on whatever device, and on Android.
-struct Shown {
-    notification: String,
-    android: String,
-}
-
-impl Shown {
-    fn of(push_id: PushId, push: &Push) -> Self {
-        let message = &push.message;
-        let mut notification = Map::new();
-        for (name, text) in [("title", &message.title), ("body", &message.content)] {
-            if !text.is_empty() {
-                notification.insert(name.into(), json!(text));
-            }
-        }
-        if let Some(image) = message.rest.get("xg_media_resources") {
-            notification.insert("image".into(), image.clone());
-        }
-        let android = Value::Object(on_android(push_id, push)).to_string();
-        Self { notification: Value::Object(notification).to_string(), android }
-    }
-
-    fn bytes(&self) -> usize {
-        self.notification.len() + self.android.len()
-    }
-}
-
+/// What is shown, beside the texts, on Android.
 fn on_android(push_id: PushId, push: &Push) -> Map<String, Value> {
     let text = |member: &str| android(push, member).and_then(Value::as_str);
     let number = |member: &str| android(push, member).and_then(Value::as_i64);
@@ -284,6 +267,28 @@ mod tests {
         let message = &of(&given)["message"];
         assert_eq!(message["notification"], json!({ "title": "Dear Ann", "body": "\"c\"" }));
         assert_eq!(message["android"]["ttl"], "3600s");
+    }
+
+    #[test]
+    fn what_is_filled_is_to_the_byte_what_would_have_been_sent_without_places() {
+        let bytes = |given: Value| {
+            let target = Target { device: DeviceId(12), token: "t".into(), detail: None };
+            let values = Values::new(vec!["name".into()], vec![(DeviceId(12), 0, "A\"nn".into())]);
+            made(&given).unwrap().body(&target, &values, NOW).unwrap()
+        };
+        for (filled, plain) in [
+            (["Dear {{name}}", "{{other|c}}"], ["Dear A\"nn", "c"]),
+            (["{{other}}", "{{|{{}}name"], ["", "{{name"]),
+            (["t", "{{name}}{{name}}"], ["t", "A\"nnA\"nn"]),
+        ] {
+            for (message_type, android) in [("notify", json!({ "custom_content": "x" })), ("message", json!({}))] {
+                let with = |[title, content]: [&str; 2]| {
+                    let message = json!({ "title": title, "content": content, "android": android });
+                    bytes(json!({ "message_type": message_type, "message": message }))
+                };
+                assert_eq!(with(filled), with(plain), "{message_type} {filled:?}");
+            }
+        }
     }
 
     #[test]
