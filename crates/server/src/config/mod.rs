@@ -1,6 +1,8 @@
 //! Config: every setting of the server, from the embedded default file, the user's file, the environment and the
 //! command line, later ones first. The default file is the reference: a key that is not in it does not exist.
 
+mod forwarded;
+
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,7 +11,7 @@ use config::{Environment, File, FileFormat};
 use pigeonloft_model::{Networks, Zone};
 use serde::Deserialize;
 
-use crate::net::ForwardedHeader;
+pub use forwarded::ForwardedHeader;
 
 /// The default file, as `pigeonloft config` prints it.
 pub const DEFAULT: &str = include_str!("default.toml");

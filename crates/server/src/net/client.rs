@@ -3,45 +3,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use pigeonloft_model::Networks;
-use serde::Deserialize;
+
+use crate::config::ForwardedHeader;
 
 /// The address a request comes from, an IPv4 address being shown as what it is on every socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Client(pub(crate) IpAddr);
 
-/// Which header the proxies add to. One alone is looked at: of the other each client can send what it likes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum ForwardedHeader {
-    /// `X-Forwarded-For`: addresses, some proxies add the port.
-    XForwardedFor,
-    /// `Forwarded` (RFC 7239).
-    Forwarded,
-}
-
-impl TryFrom<String> for ForwardedHeader {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        let is = |header: &HeaderName| name.eq_ignore_ascii_case(header.as_str());
-        match Self::X_FORWARDED_FOR {
-            ref header if is(header) => Ok(Self::XForwardedFor),
-            _ if is(&header::FORWARDED) => Ok(Self::Forwarded),
-            _ => Err(format!("{name:?} is neither \"x-forwarded-for\" nor \"forwarded\"")),
-        }
-    }
-}
-
 impl ForwardedHeader {
-    const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-    fn name(&self) -> HeaderName {
-        match self {
-            Self::XForwardedFor => Self::X_FORWARDED_FOR,
-            Self::Forwarded => header::FORWARDED,
-        }
+    fn header(&self) -> HeaderName {
+        HeaderName::from_static(self.name())
     }
 
     /// Whom an element of the header names; `None`: nobody by an address, as a socket of the machine or "unknown".
@@ -62,7 +35,7 @@ impl ForwardedHeader {
     /// Taken apart from the end, and at every comma: what a client sent stands before what the proxies added, and must not
     /// change how that is read, as an open quotation mark would.
     fn hops(&self, headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
-        let texts = headers.get_all(self.name()).iter().rev().map(HeaderValue::to_str);
+        let texts = headers.get_all(self.header()).iter().rev().map(HeaderValue::to_str);
         let elements = texts.flat_map(|text| text.unwrap_or("unreadable").rsplit(',').map(str::trim));
         elements.filter(|element| !element.is_empty()).map(|element| self.address(element))
     }

@@ -30,7 +30,6 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use accept::Admission;
 pub(crate) use bounds::Origin;
 pub(crate) use client::Client;
-pub use client::ForwardedHeader;
 
 use crate::config::Config;
 use crate::loft::Loft;
