@@ -39,6 +39,7 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
                 forget_accept_times(&loft, &stop).await?;
                 forget_answers(&loft, &stop).await?;
                 remove_unused_packages(&loft).await?;
+                loft.vendors.forget_unused();
             }
             Ok::<(), pigeonloft_store::Error>(())
         };

@@ -29,6 +29,9 @@ use circuits::Circuits;
 /// How long credentials are used before the database is asked again: so soon a change by the command line is seen.
 const REMEMBERED: Duration = Duration::from_secs(2);
 
+/// How long the channels are kept of an app that sends nothing, with their access tokens.
+const KEPT: Duration = Duration::from_secs(86_400);
+
 /// Why an app's channel cannot be used: the word that its recipients are recorded with.
 const UNUSABLE: &str = "credentials unusable";
 
@@ -119,6 +122,11 @@ impl Vendors {
             let keys: webpush::Credentials = serde_json::from_str(&text).map_err(|error| error.to_string())?;
             Ok(keys.public_key)
         }))
+    }
+
+    /// Lets the channels go of apps that sent nothing for a day.
+    pub(crate) fn forget_unused(&self) {
+        lock(&self.apps).retain(|_, known| known.asked.elapsed() < KEPT);
     }
 
     fn browsers(&self) -> Result<Arc<webpush::Client>, String> {

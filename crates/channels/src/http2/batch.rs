@@ -9,6 +9,7 @@ use h2::Reason;
 use h2::client::{ResponseFuture, SendRequest};
 use http::HeaderValue;
 use pigeonloft_model::{Code, Verdict};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connection::Answer;
@@ -32,6 +33,8 @@ pub(super) struct Batch<'a, S> {
     places: &'a [usize],
     /// How many of them are given to a connection.
     given: AtomicUsize,
+    /// Told when each of them is given to a connection.
+    all_given: Notify,
     /// Why a connection gave up, the last one that did.
     broken: Mutex<Option<Code>>,
 }
@@ -45,7 +48,8 @@ pub(super) enum Next {
 
 impl<'a, S: Speaks> Batch<'a, S> {
     pub(super) fn new(speaks: &'a S, authorization: HeaderValue, targets: &'a [Target], places: &'a [usize]) -> Self {
-        Self { speaks, authorization, targets, places, given: AtomicUsize::new(0), broken: Mutex::default() }
+        let (given, all_given, broken) = (AtomicUsize::new(0), Notify::new(), Mutex::default());
+        Self { speaks, authorization, targets, places, given, all_given, broken }
     }
 
     /// Those that no connection was given.
@@ -55,9 +59,26 @@ impl<'a, S: Speaks> Batch<'a, S> {
     }
 
     pub(super) fn next(&self) -> Option<Next> {
-        let place = *self.places.get(self.given.fetch_add(1, Ordering::Relaxed))?;
+        let given = self.given.fetch_add(1, Ordering::Relaxed);
+        let place = *self.places.get(given)?;
+        if given + 1 == self.places.len() {
+            self.all_given.notify_waiters();
+        }
         let wait = self.speaks.pace();
         Some(if wait.is_zero() { Next::Place(place) } else { Next::Paced(place, Instant::now() + wait) })
+    }
+
+    /// What a future comes to while anything is left for a connection that it opens; `None`: nothing is any more.
+    pub(super) async fn while_any_is_left<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        let all_given = self.all_given.notified();
+        if self.left().is_empty() {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            done = future => Some(done),
+            () = all_given => None,
+        }
     }
 
     /// A connection gives up, for this reason.

@@ -4,7 +4,7 @@
 //! What certainly was not taken is sent again for [`Patience::tried_for`]: refused streams, those above the last of a GOAWAY,
 //! and what the vendor asks to send later. What may have been taken is not: no answer is [`Verdict::Unknown`].
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -15,14 +15,15 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::batch::{Batch, Next, Tried, When, broken_by, settle};
-use super::connection::{Endpoint, Handle, Lane};
+use super::connection::Endpoint;
+use super::lane::{Handle, Lane};
 use super::speaks::{Concerns, Speaks};
 use crate::vendor::Target;
 
 /// Connections: they hide the latency that the streams of one do not.
 const CONNECTIONS: usize = 8;
 
-/// Messages that one connection is given before the next has its turn.
+/// Messages that one connection is given before the next has its turn, and for which one is opened beside those there are.
 const AT_A_STRETCH: usize = 32;
 
 /// How long the other side is waited for.
@@ -32,9 +33,15 @@ struct Patience {
     answered_within: Duration,
     /// How long a batch is sent again and again, as far as it is not taken.
     tried_for: Duration,
+    /// How long a connection is kept that carries nothing. Long: Apple takes whoever connects again and again for an attacker.
+    kept_for: Duration,
 }
 
-const PATIENCE: Patience = Patience { answered_within: Duration::from_secs(15), tried_for: Duration::from_secs(20) };
+const PATIENCE: Patience = Patience {
+    answered_within: Duration::from_secs(15),
+    tried_for: Duration::from_secs(20),
+    kept_for: Duration::from_secs(30 * 60),
+};
 
 /// The waits between two tries grow from the first to the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -46,6 +53,8 @@ pub(crate) struct Client {
     endpoint: Endpoint,
     lanes: [Lane; CONNECTIONS],
     patience: Patience,
+    /// Messages of all batches that are being sent.
+    under_way: AtomicUsize,
     /// The last batch was given up: until something is taken again, each batch is tried once, so that a large push does not
     /// wait for the whole time at each of its batches.
     is_down: AtomicBool,
@@ -53,7 +62,8 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, lanes: Default::default(), patience: PATIENCE, is_down: AtomicBool::new(false) }
+        let (lanes, under_way, is_down) = (Default::default(), AtomicUsize::new(0), AtomicBool::new(false));
+        Self { endpoint, lanes, patience: PATIENCE, under_way, is_down }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -79,7 +89,10 @@ impl Client {
             };
             places.iter().for_each(|place| verdicts[*place] = None);
             let batch = Batch::new(speaks, authorization, targets, &places);
-            let tried = join_all(self.lanes.iter().map(|lane| self.send_by(lane, &batch))).await;
+            let tried = {
+                let _under_way = UnderWay::of(&self.under_way, places.len());
+                join_all(self.lanes_to_use().into_iter().map(|lane| self.send_by(lane, &batch))).await
+            };
             let again = settle(tried.into_iter().flatten(), &batch, &mut verdicts);
             let (now, dice) = (Instant::now(), fastrand::f64());
             let soon = now + jittered(wait, dice);
@@ -123,14 +136,22 @@ impl Client {
         }
     }
 
+    /// The lanes that have a connection, and as many more as what is under way is worth.
+    fn lanes_to_use(&self) -> Vec<&Lane> {
+        let mut lanes: Vec<(&Lane, bool)> = self.lanes.iter().map(|lane| (lane, lane.is_open())).collect();
+        lanes.sort_by_key(|(_, is_open)| !is_open);
+        let worth = self.under_way.load(Ordering::Relaxed).div_ceil(AT_A_STRETCH);
+        let used = lanes.into_iter().enumerate().filter(|(rank, (_, is_open))| *is_open || *rank < worth);
+        used.map(|(_, (lane, _))| lane).collect()
+    }
+
     /// Opens the connection if there is none, and sends over it what is left of a batch.
     async fn send_by<S: Speaks>(&self, lane: &Lane, batch: &Batch<'_, S>) -> Vec<(usize, Tried)> {
-        if batch.left().is_empty() {
-            return Vec::new();
-        }
-        match lane.handle(&self.endpoint).await {
-            Ok(handle) => self.send_through(lane, &handle, batch).await,
-            Err(error) => {
+        match batch.while_any_is_left(lane.handle(&self.endpoint, self.patience.kept_for)).await {
+            // One that is still being opened is there for the next batch.
+            None => Vec::new(),
+            Some(Ok(handle)) => self.send_through(lane, &handle, batch).await,
+            Some(Err(error)) => {
                 tracing::debug!(endpoint = ?self.endpoint, %error, "no connection to a vendor");
                 batch.breaks("no connection".into());
                 Vec::new()
@@ -208,6 +229,22 @@ impl Client {
         }
         tried.extend(paced.map(|(place, _)| (place, Tried::Again("not taken in time".into()))));
         tried
+    }
+}
+
+/// Messages of a batch, while they are sent.
+struct UnderWay<'a>(&'a AtomicUsize, usize);
+
+impl<'a> UnderWay<'a> {
+    fn of(all: &'a AtomicUsize, count: usize) -> Self {
+        all.fetch_add(count, Ordering::Relaxed);
+        Self(all, count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
     }
 }
 

@@ -1,8 +1,7 @@
-//! Connection: one line to a vendor, opened when it is needed and kept open. Whoever sends has a handle of it; when it breaks,
-//! the next who needs it opens another.
+//! Connection: one line to a vendor, how it is opened, and what is read from it.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -16,7 +15,6 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -94,7 +92,15 @@ impl Endpoint {
         Some(request)
     }
 
-    async fn open(&self) -> io::Result<SendRequest<Bytes>> {
+    /// A connection, open and kept so until its last sender is dropped or it breaks.
+    pub(super) async fn open(&self) -> io::Result<SendRequest<Bytes>> {
+        match timeout(OPENED_WITHIN, self.connect()).await {
+            Ok(opened) => opened,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    async fn connect(&self) -> io::Result<SendRequest<Bytes>> {
         let stream = TcpStream::connect((&*self.host, self.port)).await?;
         // Messages are small, and each is awaited by somebody.
         stream.set_nodelay(true)?;
@@ -174,39 +180,6 @@ async fn until_silent(pings: Option<PingPong>) {
     }
 }
 
-/// A place for a connection.
-#[derive(Debug, Default)]
-pub(crate) struct Lane {
-    current: Mutex<Arc<OnceCell<SendRequest<Bytes>>>>,
-}
-
-/// A handle of a lane's connection.
-pub(crate) struct Handle {
-    cell: Arc<OnceCell<SendRequest<Bytes>>>,
-    pub(crate) sender: SendRequest<Bytes>,
-}
-
-impl Lane {
-    /// The connection, opened if there is none. Whoever asks meanwhile waits for the same.
-    pub(crate) async fn handle(&self, endpoint: &Endpoint) -> io::Result<Handle> {
-        let cell = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let open = async || match timeout(OPENED_WITHIN, endpoint.open()).await {
-            Ok(opened) => opened,
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        };
-        let sender = cell.get_or_try_init(open).await?.clone();
-        Ok(Handle { cell, sender })
-    }
-
-    /// The connection of this handle is of no use any more: the next handle is of another.
-    pub(crate) fn give_up(&self, handle: &Handle) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if Arc::ptr_eq(&current, &handle.cell) {
-            *current = Arc::default();
-        }
-    }
-}
-
 /// Longest body of an answer that is read. What refuses a message is much shorter.
 const ANSWER_BYTES: usize = 16 << 10;
 
@@ -243,7 +216,7 @@ impl Answer {
 /// Asks once, over a connection that is closed after.
 pub(crate) async fn ask(endpoint: &Endpoint, request: Request<()>, body: Bytes) -> io::Result<Answer> {
     let asked = async {
-        let mut sender = endpoint.open().await?.ready().await.map_err(io::Error::other)?;
+        let mut sender = endpoint.connect().await?.ready().await.map_err(io::Error::other)?;
         let (answer, mut stream) = sender.send_request(request, false).map_err(io::Error::other)?;
         stream.send_data(body, true).map_err(io::Error::other)?;
         Answer::read(answer).await.map_err(io::Error::other)

@@ -5,6 +5,7 @@ mod batch;
 mod client;
 mod coalesced;
 pub(crate) mod connection;
+mod lane;
 mod speaks;
 
 pub(crate) use client::Client;

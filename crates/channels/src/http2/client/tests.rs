@@ -1,8 +1,9 @@
 //! The client against a sim that misbehaves: whatever happens, each message has the right verdict, and none is taken twice.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::apns::sim::{Habits, Reply, url};
@@ -10,13 +11,17 @@ use crate::apns::tests::{Line, target};
 
 fn patient(mut line: Line, answered_within: u64, tried_for: u64) -> Line {
     let [answered_within, tried_for] = [answered_within, tried_for].map(Duration::from_millis);
-    line.client.patience = Patience { answered_within, tried_for };
+    line.client.patience = Patience { answered_within, tried_for, ..PATIENCE };
     line
+}
+
+fn targets(count: usize) -> Vec<Target> {
+    (0..count).map(target).collect()
 }
 
 /// Sends to so many devices. Of those that are accepted the other side took each once, and none twice.
 async fn send(line: &Line, count: usize) -> Vec<Verdict> {
-    let targets: Vec<Target> = (0..count).map(target).collect();
+    let targets = targets(count);
     let verdicts = line.send(&targets).await;
     assert_eq!(verdicts.len(), count);
     let taken = line.sim.all_taken();
@@ -40,6 +45,17 @@ fn count(verdicts: &[Verdict]) -> HashMap<String, usize> {
     counts
 }
 
+/// A certificate for this machine, PEM, and who shows it.
+fn server_tls() -> (String, Arc<rustls::ServerConfig>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut tls = builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key.into()).unwrap();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    (made.cert.pem(), Arc::new(tls))
+}
+
 fn all(code: &str, count: usize) -> HashMap<String, usize> {
     HashMap::from([(code.to_owned(), count)])
 }
@@ -52,6 +68,63 @@ async fn as_many_are_under_way_as_the_other_side_allows() {
         assert!(line.sim.counts()[2] <= CONNECTIONS as u64, "connections stay open");
         assert_eq!(count(&send(&line, 0).await), HashMap::new());
     }
+}
+
+#[tokio::test]
+async fn as_many_connections_are_opened_as_messages_are_worth() {
+    let line = Line::new(Habits::default()).await;
+    for (messages, connections) in [(1, 1), (32, 1), (33, 2), (100, 4), (1, 4), (3_000, 8), (3_000, 8)] {
+        assert_eq!(count(&line.send(&targets(messages)).await), all("", messages));
+        let opened = || line.sim.counts()[2];
+        // One that is not waited for comes a moment later.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while opened() != connections {
+            assert!(Instant::now() < deadline && opened() < connections, "{messages}: {}", opened());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_long_in_opening_is_not_waited_for() {
+    let mut line = Line::new(Habits::default()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (certificate, tls) = server_tls();
+    line.client.endpoint = Endpoint::new(&url(listener.local_addr().unwrap(), true), Some(&certificate)).unwrap();
+    // The first that comes is served, the others are taken and hear nothing.
+    let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = inner.local_addr().unwrap();
+    tokio::spawn(line.sim.clone().serve(inner, Some(tls)));
+    tokio::spawn(async move {
+        let (mut first, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            let mut sim = TcpStream::connect(to).await.unwrap();
+            let _ = tokio::io::copy_bidirectional(&mut first, &mut sim).await;
+        });
+        let mut others = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            others.push(stream);
+        }
+    });
+    let begun = Instant::now();
+    for _ in 0..2 {
+        assert_eq!(count(&line.send(&targets(200)).await), all("", 200));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_connection_that_carries_nothing_for_long_is_closed_and_the_next_message_opens_another() {
+    let mut line = Line::new(Habits::default()).await;
+    line.client.patience.kept_for = Duration::from_millis(300);
+    assert_eq!(line.send(&[target(1)]).await, [Verdict::Accepted]);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while line.client.lanes.iter().any(Lane::is_open) {
+        assert!(Instant::now() < deadline, "it stays");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(line.send(&[target(2)]).await, [Verdict::Accepted]);
+    assert_eq!(line.sim.counts()[2], 2);
 }
 
 #[tokio::test]

@@ -1,0 +1,137 @@
+//! Lane: a place for a connection. It is opened when somebody needs it, is kept for whoever comes next, and is closed after a
+//! long time without a message. Whoever sends has a handle of it; when it breaks, the next who needs it opens another.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::connection::Endpoint;
+
+/// A place for a connection.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    current: Arc<Mutex<Option<Current>>>,
+}
+
+#[derive(Debug)]
+struct Current {
+    connection: Arc<Opening>,
+    /// When a handle of it was taken last.
+    used: Instant,
+}
+
+/// A connection, as soon as it is open, or why it is not.
+type Opening = watch::Receiver<Option<Result<SendRequest<Bytes>, Arc<io::Error>>>>;
+
+/// A handle of a lane's connection.
+pub(super) struct Handle {
+    connection: Arc<Opening>,
+    pub(super) sender: SendRequest<Bytes>,
+}
+
+impl Lane {
+    fn current(&self) -> MutexGuard<'_, Option<Current>> {
+        lock(&self.current)
+    }
+
+    /// Whether there is a connection, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.current().as_ref().is_some_and(|current| is_open(&current.connection) == Some(true))
+    }
+
+    /// The connection, opened if there is none, which goes on if the caller does not wait for it. Whoever asks meanwhile waits
+    /// for the same. It is closed once no handle was taken of it for `kept_for`.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, the same for all who waited.
+    pub(super) async fn handle(&self, endpoint: &Endpoint, kept_for: Duration) -> Result<Handle, Arc<io::Error>> {
+        let connection = self.connection(endpoint, kept_for);
+        let opened = match Opening::clone(&connection).wait_for(Option::is_some).await {
+            Ok(opened) => opened.clone(),
+            // The program ends.
+            Err(_) => None,
+        };
+        match opened.unwrap_or_else(|| Err(Arc::new(io::ErrorKind::Interrupted.into()))) {
+            Ok(sender) => Ok(Handle { connection, sender }),
+            Err(error) => {
+                close(&self.current, &connection);
+                Err(error)
+            }
+        }
+    }
+
+    fn connection(&self, endpoint: &Endpoint, kept_for: Duration) -> Arc<Opening> {
+        let mut current = self.current();
+        // One that ended while nobody used it would cost the next a try.
+        if let Some(current) = current.as_mut()
+            && is_open(&current.connection) != Some(false)
+        {
+            current.used = Instant::now();
+            return current.connection.clone();
+        }
+        let (opened, connection) = watch::channel(None);
+        let connection = Arc::new(connection);
+        *current = Some(Current { connection: connection.clone(), used: Instant::now() });
+        let (endpoint, lane) = (endpoint.clone(), Arc::downgrade(&self.current));
+        let opening = Arc::downgrade(&connection);
+        // In a task of its own: whoever opens and breaks off again and again is taken for an attacker.
+        tokio::spawn(async move {
+            opened.send_replace(Some(endpoint.open().await.map_err(Arc::new)));
+            // It has a sender, too, which would keep open what nobody uses any more.
+            drop(opened);
+            close_when_idle(lane, opening, kept_for).await;
+        });
+        connection
+    }
+
+    /// The connection of this handle is of no use any more: the next handle is of another.
+    pub(super) fn give_up(&self, handle: &Handle) {
+        close(&self.current, &handle.connection);
+    }
+}
+
+/// Whether a connection is open; `None`: it is not yet.
+fn is_open(connection: &Opening) -> Option<bool> {
+    let mut sender = match &*connection.borrow() {
+        None => return None,
+        Some(Err(_)) => return Some(false),
+        Some(Ok(sender)) => sender.clone(),
+    };
+    // Ready at once, but where it has ended.
+    let ready = sender.poll_ready(&mut Context::from_waker(Waker::noop()));
+    Some(!matches!(ready, Poll::Ready(Err(_))))
+}
+
+/// Takes a connection out of its lane, if it is still there. It ends with the last handle.
+fn close(lane: &Mutex<Option<Current>>, connection: &Arc<Opening>) {
+    lock(lane).take_if(|current| Arc::ptr_eq(&current.connection, connection));
+}
+
+/// Closes a connection of which no handle was taken for so long, or returns when it is no longer in its lane.
+async fn close_when_idle(lane: Weak<Mutex<Option<Current>>>, connection: Weak<Opening>, kept_for: Duration) {
+    loop {
+        let idle_at = {
+            let (Some(lane), Some(connection)) = (lane.upgrade(), connection.upgrade()) else { return };
+            let mut current = lock(&lane);
+            let is_it = |current: &&Current| Arc::ptr_eq(&current.connection, &connection);
+            let Some(used) = current.as_ref().filter(is_it).map(|current| current.used) else { return };
+            let idle_at = used + kept_for;
+            if idle_at <= Instant::now() {
+                *current = None;
+                return;
+            }
+            idle_at
+        };
+        sleep_until(idle_at).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
