@@ -6,6 +6,7 @@
 pub mod apns;
 pub mod fcm;
 mod http2;
+mod reach;
 mod retry_after;
 pub mod vendor;
 pub mod webpush;

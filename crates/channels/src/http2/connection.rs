@@ -14,12 +14,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::coalesced::Coalesced;
-use crate::retry_after;
+use crate::{reach, retry_after};
 
 /// How long a connection may take to be open, TLS included; with one question and its answer, too.
 const OPENED_WITHIN: Duration = Duration::from_secs(10);
@@ -101,7 +100,7 @@ impl Endpoint {
     }
 
     async fn connect(&self) -> io::Result<SendRequest<Bytes>> {
-        let stream = TcpStream::connect((&*self.host, self.port)).await?;
+        let stream = reach::connect(&reach::look_up(&self.host, self.port).await?).await?;
         // Messages are small, and each is awaited by somebody.
         stream.set_nodelay(true)?;
         match &self.tls {

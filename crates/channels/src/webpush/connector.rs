@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -22,9 +22,10 @@ use tower_service::Service;
 
 use super::Permits;
 use super::address::is_public;
+use crate::reach;
 
-/// How long one address may take to answer; a name may have several.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long TLS may take, once an address has answered.
+const TLS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why there is no connection. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
@@ -63,28 +64,20 @@ impl Connector {
             return Ok(TokioIo::new(Stream::Plain(stream)));
         }
         let name = ServerName::try_from(host).map_err(|_| Error::NoHost)?;
-        let greeted = timeout(CONNECT, self.tls.connect(name, stream)).await.map_err(|_| too_slow())?;
+        let greeted = timeout(TLS_WITHIN, self.tls.connect(name, stream)).await.map_err(|_| reach::too_slow())?;
         Ok(TokioIo::new(Stream::Tls(Box::new(greeted?))))
     }
 
     /// A connection to the first address of the name that may be connected to and answers.
     async fn reach(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
-        let found: Vec<SocketAddr> =
-            timeout(CONNECT, lookup_host((host, port))).await.map_err(|_| too_slow())??.collect();
-        let mut failure = Error::NotPublic;
-        for address in found.into_iter().filter(|address| self.permits.private_addresses || is_public(address.ip())) {
-            match timeout(CONNECT, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => failure = error.into(),
-                Err(_) => failure = too_slow().into(),
-            }
+        let found = reach::look_up(host, port).await?;
+        let permitted = |address: &SocketAddr| self.permits.private_addresses || is_public(address.ip());
+        let permitted: Vec<_> = found.into_iter().filter(permitted).collect();
+        if permitted.is_empty() {
+            return Err(Error::NotPublic);
         }
-        Err(failure)
+        Ok(reach::connect(&permitted).await?)
     }
-}
-
-fn too_slow() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time")
 }
 
 impl Service<Uri> for Connector {
