@@ -128,6 +128,10 @@ impl Speaks for Sending<'_> {
     fn concerns(&self, code: &str) -> Concerns {
         if code == verdict::TOO_MANY_FOR_DEVICE { Concerns::Device } else { Concerns::Vendor }
     }
+
+    fn ends_connection(&self, code: &str) -> bool {
+        code == verdict::SHUTDOWN
+    }
 }
 
 #[cfg(test)]

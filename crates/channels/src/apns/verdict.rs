@@ -22,6 +22,9 @@ const EXPIRED_TOKEN: &str = "ExpiredProviderToken";
 /// The reason with which a message is refused because its device got too many.
 pub(super) const TOO_MANY_FOR_DEVICE: &str = "TooManyRequests";
 
+/// The reason with which a message is refused because its server is shutting down: another is reached by another connection.
+pub(super) const SHUTDOWN: &str = "Shutdown";
+
 /// What an answer means, or that our token is too old. `after`: what it says in `retry-after`.
 pub(super) fn read(status: u16, body: &[u8], after: Option<Duration>) -> Authorized {
     match verdict(status, body, after) {

@@ -81,6 +81,14 @@ impl<'a, S: Speaks> Batch<'a, S> {
         }
     }
 
+    /// Whether this is the last that a connection is used for, and with which word.
+    pub(super) fn ends_connection<'t>(&self, tried: &'t Tried) -> Option<&'t Code> {
+        match tried {
+            Tried::Verdict(Verdict::Later { code, .. }) if self.speaks.ends_connection(code) => Some(code),
+            _ => None,
+        }
+    }
+
     /// A connection gives up, for this reason.
     pub(super) fn breaks(&self, code: Code) {
         *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);

@@ -213,6 +213,12 @@ impl Client {
                 }
                 Some(answer) = open.next(), if !open.is_empty() => {
                     heard = Instant::now();
+                    if let Some(code) = batch.ends_connection(&answer.1) {
+                        // What is under way on it is answered still.
+                        sends = false;
+                        batch.breaks(code.clone());
+                        lane.give_up(handle);
+                    }
                     tried.push(answer);
                 }
                 () = &mut alarm, if goes_at.is_some() || !open.is_empty() => {

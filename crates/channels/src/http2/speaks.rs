@@ -52,6 +52,11 @@ pub(crate) trait Speaks: Sync {
     /// Of what this word is, with which a message is to be sent later.
     fn concerns(&self, code: &str) -> Concerns;
 
+    /// Whether the vendor ends the connection with this word, over which nothing more is to be sent then.
+    fn ends_connection(&self, _code: &str) -> bool {
+        false
+    }
+
     /// How long from now the next message is to wait, which has its place with this.
     fn pace(&self) -> Duration {
         Duration::ZERO

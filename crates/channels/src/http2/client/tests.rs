@@ -220,6 +220,17 @@ async fn one_device_that_gets_too_many_holds_up_no_other_of_its_batch() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_shutting_down_is_left_for_another_connection() {
+    let latency = Duration::from_millis(20);
+    let line = Line::new(Habits { next: Some((1, Reply::new(503, "Shutdown"))), latency, ..Habits::default() }).await;
+    assert_eq!(count(&send(&line, 20).await), all("", 20), "those under way, too");
+    assert_eq!(line.sim.counts(), [21, 20, 2]);
+    // It is still open, but nothing comes over it any more.
+    assert_eq!(line.send(&targets(20)).await, vec![Verdict::Accepted; 20]);
+    assert_eq!(line.sim.counts()[2], 2);
+}
+
+#[tokio::test]
 async fn where_nobody_is_nothing_is_sent() {
     let mut line = patient(Line::new(Habits::default()).await, 1_000, 300);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
