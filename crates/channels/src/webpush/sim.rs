@@ -3,7 +3,7 @@
 //! when told to.
 //!
 //! ```text
-//! POST   /subscriptions       a new subscription, as PushSubscription.toJSON() writes it
+//! POST   /subscriptions       a new subscription, as PushSubscription.toJSON() writes it; {"count": n}: a list of so many
 //! GET    /subscriptions/{id}  its messages, as the browser would see them
 //! DELETE /subscriptions/{id}  the browser goes: its endpoint answers 410
 //! PUT    /behaviour           how the next messages are answered
@@ -39,6 +39,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use self::browser::Browser;
+use self::request::Sender;
 use super::encryption::BODY_MAX;
 
 /// Requests that one connection carries at once, over HTTP/2: as many as Google's service takes.
@@ -49,6 +50,12 @@ const FAULTS_KEPT: usize = 100;
 
 /// Messages that are kept of a browser.
 const MESSAGES_KEPT: usize = 10_000;
+
+/// Subscriptions that one call gives at most.
+const SUBSCRIPTIONS_AT_ONCE: u32 = 10_000;
+
+/// Senders whose signatures are remembered, so that each is verified once.
+const SENDERS_KEPT: usize = 1_000;
 
 /// How messages are answered.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -86,6 +93,8 @@ pub struct Got {
 #[derive(Default)]
 struct State {
     browsers: HashMap<String, Browser>,
+    /// By the `Authorization` that was found in order.
+    senders: HashMap<HeaderValue, Sender>,
     behaviour: Behaviour,
     faults: Vec<String>,
     answered: u64,
@@ -163,7 +172,7 @@ impl Sim {
         let path = head.uri.path().trim_matches('/').to_owned();
         let answer = match (&head.method, path.split_once('/').unwrap_or((&path, ""))) {
             (&Method::POST, ("push", id)) => return self.take(id, &head.headers, &body).await,
-            (&Method::POST, ("subscriptions", "")) => self.subscribe(),
+            (&Method::POST, ("subscriptions", "")) => self.subscribe(&body),
             (&Method::GET, ("subscriptions", id)) => self.messages(id),
             (&Method::DELETE, ("subscriptions", id)) => self.leave(id),
             (&Method::PUT, ("behaviour", "")) => self.behave(&body),
@@ -185,11 +194,26 @@ impl Sim {
         json!({ "answered": state.answered, "connections": state.connections, "faults": state.faults })
     }
 
-    fn subscribe(&self) -> Result<Value, Fault> {
+    /// One, or a list of so many as the body asks for.
+    fn subscribe(&self, body: &[u8]) -> Result<Value, Fault> {
+        #[derive(Deserialize)]
+        struct Many {
+            count: u32,
+        }
+        let many = serde_json::from_slice::<Option<Many>>(body).ok().flatten();
+        let Some(Many { count }) = many else { return self.subscribe_one() };
+        if count > SUBSCRIPTIONS_AT_ONCE {
+            let text = format!("no more than {SUBSCRIPTIONS_AT_ONCE} subscriptions at once");
+            return Err(Fault(StatusCode::BAD_REQUEST, text));
+        }
+        (0..count).map(|_| self.subscribe_one()).collect()
+    }
+
+    fn subscribe_one(&self) -> Result<Value, Fault> {
         let browser = Browser::new().map_err(|error| Fault(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+        let keys = browser.keys();
         let mut state = self.state();
         let id = format!("{:08x}", state.browsers.len());
-        let keys = browser.keys();
         state.browsers.insert(id.clone(), browser);
         Ok(json!({ "endpoint": format!("{}/push/{id}", self.origin), "expirationTime": null, "keys": keys }))
     }
@@ -234,24 +258,37 @@ impl Sim {
     }
 
     fn judge(&self, id: &str, headers: &http::HeaderMap, body: &[u8], is_kept: bool) -> Result<(), Fault> {
-        let mut state = self.state();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let browser = state.browsers.get_mut(id).ok_or_else(|| unknown(id))?;
-        if !browser.is_here {
-            return Err(Fault(StatusCode::GONE, "the browser is gone".into()));
-        }
-        let read = request::read(headers, body, browser, &self.origin, now);
+        let authorization = headers.get(header::AUTHORIZATION);
+        let (secrets, sender) = {
+            let state = self.state();
+            let browser = state.browsers.get(id).ok_or_else(|| unknown(id))?;
+            if !browser.is_here {
+                return Err(Fault(StatusCode::GONE, "the browser is gone".into()));
+            }
+            (browser.secrets.clone(), authorization.and_then(|known| state.senders.get(known)).cloned())
+        };
+        // The others need not wait for what takes its time.
+        let read = request::read(headers, body, &secrets, sender, &self.origin, now);
+        let mut state = self.state();
         match read {
-            Ok(got) if is_kept && browser.got.len() < MESSAGES_KEPT => browser.got.push(got),
-            Ok(_) => {}
+            Ok((got, sender)) => {
+                if let Some(new) = authorization.filter(|_| state.senders.len() < SENDERS_KEPT) {
+                    state.senders.insert(new.clone(), sender);
+                }
+                match state.browsers.get_mut(id) {
+                    Some(browser) if is_kept && browser.got.len() < MESSAGES_KEPT => browser.got.push(got),
+                    _ => {}
+                }
+                Ok(())
+            }
             Err(Fault(status, text)) => {
                 if state.faults.len() < FAULTS_KEPT {
                     state.faults.push(text.clone());
                 }
-                return Err(Fault(status, text));
+                Err(Fault(status, text))
             }
         }
-        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Browser: the keys of a subscription, and what was decrypted with them. By another library than the one that encrypts: what
 //! both have wrong, they would have to have wrong in the same way.
 
+use std::sync::Arc;
+
 use aes_gcm::aead::{Aead, KeyInit};
 use aes_gcm::{Aes128Gcm, Key, Nonce};
 use base64::Engine;
@@ -20,27 +22,35 @@ const BEFORE_KEY: usize = 16 + 4 + 1;
 
 /// A browser with a subscription.
 pub(super) struct Browser {
-    secret: SecretKey,
-    auth: [u8; AUTH_BYTES],
+    pub(super) secrets: Arc<Secrets>,
     pub(super) got: Vec<Got>,
     pub(super) is_here: bool,
 }
 
+/// What a browser decrypts with.
+pub(super) struct Secrets {
+    key: SecretKey,
+    auth: [u8; AUTH_BYTES],
+}
+
 impl Browser {
     pub(super) fn new() -> Result<Self, String> {
-        let (mut secret, mut auth) = ([0; 32], [0; AUTH_BYTES]);
+        let (mut key, mut auth) = ([0; 32], [0; AUTH_BYTES]);
         let random = SystemRandom::new();
-        random.fill(&mut secret).and_then(|()| random.fill(&mut auth)).map_err(|_| "no random numbers")?;
-        let secret = SecretKey::from_slice(&secret).map_err(|_| "an unlucky number: try again")?;
-        Ok(Self { secret, auth, got: Vec::new(), is_here: true })
+        random.fill(&mut key).and_then(|()| random.fill(&mut auth)).map_err(|_| "no random numbers")?;
+        let key = SecretKey::from_slice(&key).map_err(|_| "an unlucky number: try again")?;
+        Ok(Self { secrets: Arc::new(Secrets { key, auth }), got: Vec::new(), is_here: true })
     }
 
     pub(super) fn keys(&self) -> Keys {
-        Keys { p256dh: BASE64.encode(self.public_key()), auth: BASE64.encode(self.auth) }
+        let Secrets { auth, .. } = &*self.secrets;
+        Keys { p256dh: BASE64.encode(self.secrets.public_key()), auth: BASE64.encode(auth) }
     }
+}
 
+impl Secrets {
     fn public_key(&self) -> Vec<u8> {
-        self.secret.public_key().to_sec1_point(false).as_bytes().to_vec()
+        self.key.public_key().to_sec1_point(false).as_bytes().to_vec()
     }
 
     /// The plaintext of a body of one record.
@@ -58,7 +68,7 @@ impl Browser {
             return Err("the body is not one record");
         }
         let sender = PublicKey::from_sec1_bytes(key).map_err(|_| "the sender's key is no point")?;
-        let shared = diffie_hellman(self.secret.to_nonzero_scalar(), sender.as_affine());
+        let shared = diffie_hellman(self.key.to_nonzero_scalar(), sender.as_affine());
         let too_long = |_| "a key of an impossible length";
         let mut ikm = [0; 32];
         let info = [b"WebPush: info\0", &*self.public_key(), key].concat();
@@ -87,26 +97,25 @@ mod tests {
     #[test]
     fn the_example_of_rfc_8291_is_read() {
         let bytes = |text: &str| BASE64.decode(text).unwrap();
-        let browser = Browser {
-            secret: SecretKey::from_slice(&bytes("q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94")).unwrap(),
+        let secrets = Secrets {
+            key: SecretKey::from_slice(&bytes("q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94")).unwrap(),
             auth: bytes("BTBZMqHH6r4Tts7J_aSIgg").try_into().unwrap(),
-            got: Vec::new(),
-            is_here: true,
         };
+        let browser = Browser { secrets: Arc::new(secrets), got: Vec::new(), is_here: true };
         let p256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
         assert_eq!(browser.keys().p256dh, p256dh);
         let body = bytes(
             "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6\
              PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN",
         );
-        assert_eq!(browser.decrypt(&body).unwrap(), b"When I grow up, I want to be a watermelon");
+        assert_eq!(browser.secrets.decrypt(&body).unwrap(), b"When I grow up, I want to be a watermelon");
         for (place, why) in
             [(20, "the key of the header"), (30, "the sender's key"), (100, "the body cannot be decrypted")]
         {
             let mut damaged = body.clone();
             damaged[place] ^= 1;
-            assert!(browser.decrypt(&damaged).unwrap_err().starts_with(why), "{place}");
+            assert!(browser.secrets.decrypt(&damaged).unwrap_err().starts_with(why), "{place}");
         }
-        assert!(browser.decrypt(&body[..80]).is_err());
+        assert!(browser.secrets.decrypt(&body[..80]).is_err());
     }
 }

@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde::Deserialize;
 
-use super::browser::Browser;
+use super::browser::Secrets;
 use super::{Fault, Got};
 use crate::webpush::subscription::BASE64;
 
@@ -25,8 +25,23 @@ struct Claims {
     sub: Option<String>,
 }
 
-/// Reads a message for this browser.
-pub(super) fn read(headers: &HeaderMap, body: &[u8], to: &Browser, origin: &str, now: u64) -> Result<Got, Fault> {
+/// Who signed, and until when that holds.
+#[derive(Debug, Clone)]
+pub(super) struct Sender {
+    subject: String,
+    until: u64,
+}
+
+/// Reads a message for the browser with these secrets. `known`: the sender whose signature was found in order before; it is not
+/// verified again.
+pub(super) fn read(
+    headers: &HeaderMap,
+    body: &[u8],
+    to: &Secrets,
+    known: Option<Sender>,
+    origin: &str,
+    now: u64,
+) -> Result<(Got, Sender), Fault> {
     let bad = |text: &str| Fault(StatusCode::BAD_REQUEST, text.to_owned());
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let ttl: u32 = text("ttl").parse().map_err(|_| bad("TTL is missing or no number of seconds"))?;
@@ -41,15 +56,19 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8], to: &Browser, origin: &str,
     if text("content-encoding") != "aes128gcm" {
         return Err(bad("Content-Encoding is not aes128gcm"));
     }
-    let subject =
-        signed_by(text("authorization"), origin, now).map_err(|text| Fault(StatusCode::UNAUTHORIZED, text.into()))?;
+    let sender = match known.filter(|sender| sender.until > now) {
+        Some(sender) => sender,
+        None => signed_by(text("authorization"), origin, now)
+            .map_err(|text| Fault(StatusCode::UNAUTHORIZED, text.into()))?,
+    };
     let plaintext = to.decrypt(body).map_err(bad)?;
     let plaintext = String::from_utf8(plaintext).map_err(|_| bad("the plaintext is no text"))?;
-    Ok(Got { plaintext, ttl, urgency: urgency.into(), topic: topic.into(), subject })
+    let subject = sender.subject.clone();
+    Ok((Got { plaintext, ttl, urgency: urgency.into(), topic: topic.into(), subject }, sender))
 }
 
-/// The subject of a signature that is good here and now.
-fn signed_by(authorization: &str, origin: &str, now: u64) -> Result<String, &'static str> {
+/// Whose signature is good here and now.
+fn signed_by(authorization: &str, origin: &str, now: u64) -> Result<Sender, &'static str> {
     let parameters = authorization.strip_prefix("vapid ").ok_or("Authorization is not of the scheme vapid")?;
     let parameter = |name: &str| {
         parameters
@@ -75,5 +94,5 @@ fn signed_by(authorization: &str, origin: &str, now: u64) -> Result<String, &'st
     if claims.exp <= now || claims.exp > now + DAY_S {
         return Err("exp is past, or more than a day ahead");
     }
-    Ok(claims.sub.unwrap_or_default())
+    Ok(Sender { subject: claims.sub.unwrap_or_default(), until: claims.exp })
 }
