@@ -33,7 +33,7 @@ const REMEMBERED: Duration = Duration::from_secs(2);
 const KEPT: Duration = Duration::from_secs(86_400);
 
 /// Why an app's channel cannot be used: the word that its recipients are recorded with.
-const UNUSABLE: &str = "credentials unusable";
+pub(crate) const UNUSABLE: &str = "credentials unusable";
 
 /// The channels of one app.
 pub(crate) type AppVendors = Vec<(Channel, Result<Arc<dyn Vendor>, Code>)>;

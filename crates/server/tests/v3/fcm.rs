@@ -113,6 +113,29 @@ fn credentials_that_google_refuses_leave_the_messages_in_the_inboxes() {
 }
 
 #[test]
+fn a_test_of_the_channel_says_what_google_answers_and_what_to_do() {
+    let (server, app, google, _devices) = with_devices(&[]);
+    let id = app.access_id.to_string();
+    let test = |token: &str| server.try_run(["app", "channel", "test", "--app", &id, "fcm", "--token", token]);
+    assert!(test("good").expect("it succeeds").contains("fcm took the message"));
+    answers(
+        &google,
+        &[("gone", "UNREGISTERED"), ("other", "SENDER_ID_MISMATCH"), ("iphone", "THIRD_PARTY_AUTH_ERROR")],
+    );
+    for (token, says, hint) in [
+        ("gone", "UNREGISTERED: the app was removed", "the token that the app on the device has now"),
+        ("other", "SENDER_ID_MISMATCH: the token is of another Firebase project", "google-services.json"),
+        ("iphone", "THIRD_PARTY_AUTH_ERROR: ", "the settings of the Firebase project"),
+    ] {
+        let said = test(token).expect_err("it fails");
+        assert!(said.contains(says) && said.contains("hint: ") && said.contains(hint), "{said}");
+    }
+    google.sim.behave(Behaviour { gives_no_bearer: true, ..Behaviour::default() });
+    let said = test("good").expect_err("it fails");
+    assert!(said.contains("fcm does not take the credentials: invalid_grant: ") && said.contains("clock"), "{said}");
+}
+
+#[test]
 fn a_message_for_the_app_itself_and_a_push_that_rules_google_out_take_our_own_channel() {
     let (_server, app, google, _devices) = with_devices(&["good"]);
     let rules = json!([{ "channel": "fcm", "disable": true }]);

@@ -1,6 +1,6 @@
 //! Web Push: browsers that are offline get their messages through the push service they named.
 
-use pigeonloft_testkit::{App, Builder, Device, Fleet, PushService, Server, pigeonloft, until};
+use pigeonloft_testkit::{App, Builder, Certificate, Device, Fleet, PushService, Server, pigeonloft, until};
 use serde_json::{Value, json};
 
 use super::attributes::{call, declare};
@@ -177,6 +177,38 @@ fn the_keys_of_an_app_are_made_once_and_told_to_its_programs() {
 }
 
 #[test]
+fn a_test_of_the_channel_says_what_the_push_service_answers_and_what_to_do() {
+    let (server, app, service) = with_keys();
+    let id = app.access_id.to_string();
+    let test = |token: &str| server.try_run(["app", "channel", "test", "--app", &id, "webpush", "--token", token]);
+    let subscription = service.subscription();
+    let [whole, endpoint, keys] = [
+        subscription.to_string(),
+        subscription["endpoint"].as_str().expect("a text").into(),
+        subscription["keys"].to_string(),
+    ];
+    assert!(test(&whole).expect("it succeeds").contains("webpush took the message"));
+    let apart = ["app", "channel", "test", "--app", &id, "webpush", "--token", &endpoint, "--detail", &keys];
+    assert!(server.run(apart).contains("webpush took the message"));
+    let [first, second] = &*service.messages(&subscription) else { panic!("two messages") };
+    assert_eq!(first["topic"], second["topic"], "the later takes the place of the earlier");
+
+    let fails = |token: &str, says: &str, hint: &str| {
+        let said = test(token).expect_err("it fails");
+        assert!(said.contains(says) && said.contains("hint: ") && said.contains(hint), "{said}");
+    };
+    fails(&endpoint, "webpush does not take this message for this token: subscription cannot be used", "--detail");
+    service.behaves(&json!({ "status": 403, "times": 1 }));
+    fails(&whole, "403: the subscription was made with another key than the app's", "pigeonloft app webpush-keys");
+    service.behaves(&json!({ "status": 413, "times": 1 }));
+    fails(&whole, "413: the message is longer than the push service takes", "a shorter --title");
+    service.leaves(&subscription);
+    fails(&whole, "leads to no device any more: 410: the browser unsubscribed", "subscribe again");
+    let inside = whole.replace("127.0.0.1", "169.254.169.254").replace("http:", "ftp:");
+    fails(&inside, "subscription cannot be used", "webpush.allow_http");
+}
+
+#[test]
 fn after_a_kill_every_browser_has_the_message_and_a_repeat_takes_the_place_of_the_first() {
     const BROWSERS: usize = 100;
     const BATCH: usize = 10;
@@ -234,9 +266,12 @@ fn the_demo_page_is_embedded_and_allows_nothing_but_itself() {
 }
 
 #[test]
-fn the_simulated_service_runs_by_itself() {
+fn the_simulated_service_runs_by_itself_also_over_tls() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let Certificate { certificate, key } = Certificate::write(folder.path());
+    let [certificate, key] = [certificate, key].map(|path| path.display().to_string());
     let mut sim = std::process::Command::new(env!("CARGO_BIN_EXE_pigeonloft"))
-        .args(["sim", "webpush", "--listen", "127.0.0.1:0"])
+        .args(["sim", "webpush", "--listen", "127.0.0.1:0", "--certificate", &certificate, "--tls-key", &key])
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("it can be run");
@@ -244,13 +279,22 @@ fn the_simulated_service_runs_by_itself() {
     let stdout = sim.stdout.take().expect("a pipe");
     std::io::BufRead::read_line(&mut std::io::BufReader::new(stdout), &mut said).expect("it says where it is");
     let at = said.trim().strip_prefix("a push service is at ").expect("so").to_owned();
-    let server = pigeonloft!().set("webpush.allow_http", true).set("webpush.allow_private_addresses", true).start();
+    assert!(at.starts_with("https://localhost:"), "{at}");
+    // The certificate is trusted, and http is not allowed.
+    let server = pigeonloft!().set("webpush.allow_private_addresses", true);
+    let server = server.set("webpush.trusted_certificate", &certificate).start();
     let app = server.app("web");
     let _ = webpush_keys(&server, &app);
-    let mut made = ureq::post(format!("{at}/subscriptions")).send_empty().expect("it answers");
-    let _ann = browser(&app, &made.body_mut().read_json().expect("JSON"));
+    let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
+    let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).build().into();
+    let mut made = agent.post(format!("{at}/subscriptions")).send(r#"{"count": 2}"#).expect("it answers");
+    let subscriptions: Vec<Value> = made.body_mut().read_json().expect("JSON");
+    assert_eq!(subscriptions.len(), 2);
+    for subscription in &subscriptions {
+        let _ = browser(&app, subscription);
+    }
     let push_id = app.pushed(to_ann(&json!({})));
-    assert_eq!(outcomes(&app, &push_id), json!({ "accepted": 1 }));
+    assert_eq!(outcomes(&app, &push_id), json!({ "accepted": 2 }));
     sim.kill().expect("it runs");
     let _ = sim.wait();
 }

@@ -1,5 +1,7 @@
 //! `pigeonloft app channel`: the credentials that an app has with vendors, sealed into the database.
 
+mod explained;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use pigeonloft_model::{AccessId, Channel, DeviceId, Environment, Push, PushId, V
 use pigeonloft_store::Store;
 use serde_json::json;
 
+use self::explained::explained;
 use super::{fcm, unknown, webpush};
 use crate::cli::credentials;
 use crate::cli::data_dir::{DataDir, wait};
@@ -143,10 +146,10 @@ pub(in crate::cli) struct Remove {
 pub(in crate::cli) struct Test {
     #[command(flatten)]
     of: Of,
-    /// The vendor's token of a device
+    /// The vendor's token of a device; for webpush the whole subscription as JSON, or its endpoint
     #[arg(long, value_name = "TOKEN")]
     token: String,
-    /// What the channel needs beside it, as it is kept: for apns another topic, for webpush the keys
+    /// What the channel needs beside it, as it is kept: for apns another topic, for webpush the keys of an endpoint
     #[arg(long, value_name = "TEXT")]
     detail: Option<String>,
     /// What is shown
@@ -275,29 +278,6 @@ impl Test {
             other => Err(explained(self.channel, other)),
         }
     }
-}
-
-/// Why a vendor did not take a test, and what to do about it.
-fn explained(channel: Channel, verdict: &Verdict) -> Failure {
-    let code = verdict.code().map(ToString::to_string).unwrap_or_default();
-    let (says, hint) = match verdict {
-        Verdict::Accepted => ("took it", "nothing is wrong"),
-        Verdict::Dead { .. } => {
-            ("says that the token leads to no device any more", "take the token of a device that has the app")
-        }
-        Verdict::Refused(_) => (
-            "does not take this message for this token",
-            "is the token whole, of this app, and of this environment (--environment)?",
-        ),
-        Verdict::Configuration(_) => (
-            "does not take the credentials",
-            "are key, key id, team id and topic those of the app? `pigeonloft app channel list` shows them; if they cannot be \
-             opened, set them again",
-        ),
-        Verdict::Later { .. } => ("does not take it now", "try again later; can this machine reach the vendor?"),
-        Verdict::Unknown(_) => ("did not answer", "it may have taken the message or not: try again"),
-    };
-    Failure::new(format!("{channel} {says}: {code}")).hint(hint)
 }
 
 fn no_credentials(access_id: AccessId, channel: Channel) -> Failure {
