@@ -277,6 +277,7 @@ async fn what_cannot_be_sent_is_judged_without_being_sent() {
     assert_eq!(send(PLAINTEXT_MAX - around).await, [Verdict::Accepted], "the largest there is");
     assert_eq!(send(PLAINTEXT_MAX - around + 1).await, [Verdict::Refused("payload too large".into())]);
 
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     // Nobody listens there; keys that are no point of the curve, or none at all; an endpoint that is none.
     let endpoint = format!("http://{}/push/0", world.sim);
     let mut no_point = any_keys();
@@ -285,7 +286,7 @@ async fn what_cannot_be_sent_is_judged_without_being_sent() {
     assert_eq!(
         world
             .send(&[
-                self::target(2, "http://127.0.0.1:9/push", &any_keys()),
+                self::target(2, &format!("http://{nobody}/push"), &any_keys()),
                 self::target(3, &endpoint, &no_point),
                 self::target(4, &endpoint, &json!({})),
                 self::target(5, "file:///etc/passwd", &any_keys()),

@@ -44,6 +44,12 @@ fn expand<const N: usize>(key: &Prk, info: &[&[u8]]) -> Result<[u8; N], Unspecif
     Ok(bytes)
 }
 
+/// Whether a public key is a point of the curve: only an agreement with it tells.
+pub(super) fn is_point(public_key: &[u8; PUBLIC_KEY_BYTES]) -> bool {
+    let own = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new());
+    own.and_then(|own| agree_ephemeral(own, &UnparsedPublicKey::new(&ECDH_P256, public_key), |_| ())).is_ok()
+}
+
 /// The body of a message for one browser, of at most [`PLAINTEXT_MAX`] bytes of plaintext.
 ///
 /// # Errors

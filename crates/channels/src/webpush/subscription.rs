@@ -8,12 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use super::Permits;
 use super::address::is_public;
+use super::encryption::is_point;
 
 /// As browsers write keys, and padded, as some libraries do.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// The least port of an endpoint that is not that of https, nor, where it is permitted, of http. Below it are the ports of other
+/// services, which a stranger is not to have the server talk to.
+const PORT_MIN: u16 = 1_024;
 
 /// Bytes of an endpoint, at most.
 pub const ENDPOINT_BYTES: usize = 2048;
@@ -28,12 +33,19 @@ pub(super) const PUBLIC_KEY_BYTES: usize = 65;
 pub(super) const AUTH_BYTES: usize = 16;
 
 /// The keys of a subscription, as `PushSubscription.toJSON()` writes them: base64url.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys {
     /// The browser's public key.
     pub p256dh: String,
     /// The secret.
     pub auth: String,
+}
+
+/// The secret stays out of logs and error texts.
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").field("p256dh", &self.p256dh).finish_non_exhaustive()
+    }
 }
 
 /// A subscription as `PushSubscription.toJSON()` writes it.
@@ -58,14 +70,22 @@ pub enum BadSubscription {
 }
 
 /// A subscription, read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// Where its messages are posted.
     pub(super) endpoint: Uri,
-    /// The browser's public key, a point that is not checked to be on the curve before it is used.
+    /// The browser's public key, a point that [`Subscription::checked`] alone finds to be on the curve.
     pub(super) public_key: [u8; PUBLIC_KEY_BYTES],
     /// The shared secret.
     pub(super) auth: [u8; AUTH_BYTES],
+}
+
+/// Who has the endpoint's path can send to the browser as far as its push service lets them, and who has the secret read along:
+/// both stay out of logs and error texts.
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").field("origin", &self.origin()).finish_non_exhaustive()
+    }
 }
 
 impl Subscription {
@@ -97,6 +117,17 @@ impl Subscription {
             4 => Ok(read),
             _ => Err(BadSubscription::Key("p256dh", "give an uncompressed point, which begins with the byte 4")),
         })
+    }
+
+    /// Checks what costs too much to be checked for each message: that its key is a point of the curve.
+    ///
+    /// # Errors
+    /// It is none: no message could be encrypted for this browser.
+    pub fn checked(self) -> Result<Self, BadSubscription> {
+        match is_point(&self.public_key) {
+            true => Ok(self),
+            false => Err(BadSubscription::Key("p256dh", "it is no point of P-256, give the browser's key as it is")),
+        }
     }
 
     /// The token and the detail of a device with it.
@@ -147,6 +178,14 @@ fn read_endpoint(text: &str, permits: Permits) -> Result<Uri, BadSubscription> {
     }
     if host.len() > HOST_BYTES {
         return Err(BadSubscription::Endpoint("its host is longer than a name can be"));
+    }
+    let is_allowed = match uri.port_u16() {
+        None | Some(443) => true,
+        Some(80) => permits.plain_http,
+        Some(port) => port >= PORT_MIN,
+    };
+    if !is_allowed {
+        return Err(BadSubscription::Endpoint("its port is neither 443 nor one from 1,024 on"));
     }
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
     if literal.is_some_and(|address| !permits.private_addresses && !is_public(address)) {
@@ -217,8 +256,14 @@ mod tests {
             refused(&format!("https://{}.example.net/", "x".repeat(250))),
             "endpoint: its host is longer than a name can be"
         );
+        for port in ["0", "22", "25", "80", "1023"] {
+            let says = "endpoint: its port is neither 443 nor one from 1,024 on";
+            assert_eq!(refused(&format!("https://push.example.net:{port}/")), says);
+        }
         let all = Permits { plain_http: true, private_addresses: true };
-        assert!(Subscription::read("http://127.0.0.1:9/x", &keys(), all).is_ok());
+        for endpoint in ["http://127.0.0.1:9999/x", "http://127.0.0.1:80/", "https://127.0.0.1:1024/"] {
+            assert!(Subscription::read(endpoint, &keys(), all).is_ok(), "{endpoint}");
+        }
     }
 
     #[test]
@@ -234,5 +279,22 @@ mod tests {
             let error = Subscription::read("https://push.example.net/", &keys, Permits::default()).unwrap_err();
             assert!(error.to_string().starts_with(says), "{error}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_no_point_is_found_and_secrets_are_not_shown() {
+        let read = |p256dh: &str| {
+            let keys = Keys { p256dh: p256dh.into(), auth: AUTH.into() };
+            Subscription::read("https://push.example.net/secret", &keys, Permits::default()).unwrap()
+        };
+        let good = read(P256DH);
+        let shown = format!("{good:?} {:?}", keys());
+        assert!(shown.contains("https://push.example.net") && !shown.contains("/secret"), "{shown}");
+        assert!(!shown.contains(AUTH) && !shown.contains(&format!("{:?}", good.auth)), "{shown}");
+        assert_eq!(good.clone().checked(), Ok(good));
+        // One bit of it is another.
+        let off = P256DH.replacen("iw4", "iw8", 1);
+        let says = read(&off).checked().unwrap_err().to_string();
+        assert_eq!(says, "keys.p256dh: it is no point of P-256, give the browser's key as it is");
     }
 }
