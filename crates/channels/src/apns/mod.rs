@@ -98,12 +98,13 @@ struct Sending<'a> {
 
 impl Speaks for Sending<'_> {
     async fn authorization(&self) -> Result<HeaderValue, Verdict> {
-        let authorization = self.signer.authorization(SystemTime::now());
+        let authorization = self.signer.authorization(SystemTime::now);
         authorization.ok_or_else(|| Verdict::Configuration("no random numbers".into()))
     }
 
     fn refused(&self, authorization: &HeaderValue, code: Code) -> Result<(), Verdict> {
-        match self.signer.refused(authorization, SystemTime::now()) {
+        let is_one_too_many = code == verdict::TOO_MANY_TOKENS;
+        match self.signer.refused(authorization, is_one_too_many, SystemTime::now()) {
             true => Ok(()),
             false => Err(Verdict::Later { code, after: None }),
         }

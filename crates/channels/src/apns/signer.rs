@@ -4,7 +4,7 @@
 //! apps and connections that use a key share one signer.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -21,9 +21,16 @@ use super::credentials::{BadCredentials, Credentials};
 /// How old a token grows. Apple refuses one of an hour.
 const RENEWED_AFTER: Duration = Duration::from_secs(50 * 60);
 
+/// How old one grows whose successor Apple does not take yet.
+const USED_FOR: Duration = Duration::from_secs(58 * 60);
+
 /// How young a token is not replaced, even if Apple says that it is too old: a clock is wrong then. Apple refuses a new
 /// one within 20 minutes.
 const NOT_RENEWED_WITHIN: Duration = Duration::from_secs(20 * 60);
+
+/// A clock that goes back by less than this is put right, and the token is as good as new. By more: it was wrong when the
+/// token was made.
+const PUT_RIGHT: Duration = Duration::from_secs(10 * 60);
 
 /// The signers in use, shared by whoever has the same key.
 #[derive(Debug, Default)]
@@ -51,7 +58,15 @@ pub(super) struct Signer {
     random: SystemRandom,
     header: String,
     team_id: String,
-    current: Mutex<Option<Signed>>,
+    tokens: Mutex<Tokens>,
+}
+
+#[derive(Debug, Default)]
+struct Tokens {
+    newest: Option<Signed>,
+    before: Option<Signed>,
+    /// The newest is not taken yet: the one before is in use.
+    keeps_before: bool,
 }
 
 #[derive(Debug)]
@@ -67,34 +82,49 @@ impl Signer {
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der(), &random)
             .map_err(|_| BadCredentials::Key)?;
         let header = BASE64URL.encode(json!({ "alg": "ES256", "kid": credentials.key_id }).to_string());
-        Ok(Self { key, random, header, team_id: credentials.team_id.clone(), current: Mutex::default() })
+        Ok(Self { key, random, header, team_id: credentials.team_id.clone(), tokens: Mutex::default() })
     }
 
-    /// The value of the `authorization` header now. `None`: the system has no random numbers to sign with.
-    pub(super) fn authorization(&self, now: SystemTime) -> Option<HeaderValue> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(signed) = current.as_ref()
-            && age(signed.at, now) < RENEWED_AFTER
-        {
+    /// The value of the `authorization` header now. The clock is asked when it is this call's turn: of two that want a token at
+    /// once, the second finds the one that the first made. `None`: the system has no random numbers to sign with.
+    pub(super) fn authorization(&self, clock: impl FnOnce() -> SystemTime) -> Option<HeaderValue> {
+        let mut tokens = self.tokens();
+        let now = clock();
+        if let Some(signed) = tokens.in_use(now) {
             return Some(signed.authorization.clone());
         }
         let authorization = self.sign(now)?;
-        *current = Some(Signed { at: now, authorization: authorization.clone() });
+        let newest = Signed { at: now, authorization: authorization.clone() };
+        tokens.before = tokens.newest.replace(newest);
         Some(authorization)
     }
 
-    /// Apple says that this token is too old: the next one is another, unless it was made a short while ago. Answers whether
-    /// it will be.
-    pub(super) fn refused(&self, authorization: &HeaderValue, now: SystemTime) -> bool {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        match current.as_ref() {
+    /// Apple refuses this token, as too old or as one too many. Answers whether the next one is another.
+    ///
+    /// One that is too old is replaced, unless it was made a short while ago. In place of one too many, because somebody else
+    /// made one of late, the one before is used for as long as it is good, and the newest after it.
+    pub(super) fn refused(&self, authorization: &HeaderValue, is_one_too_many: bool, now: SystemTime) -> bool {
+        let mut tokens = self.tokens();
+        match tokens.in_use(now) {
             Some(signed) if signed.authorization != *authorization => true,
+            Some(_) if is_one_too_many => {
+                let has_before = tokens.before.as_ref().is_some_and(|before| age(before.at, now) < USED_FOR);
+                // Where it is the one before itself there is no other.
+                has_before && !std::mem::replace(&mut tokens.keeps_before, true)
+            }
             Some(signed) if age(signed.at, now) < NOT_RENEWED_WITHIN => false,
             _ => {
-                *current = None;
+                if !std::mem::take(&mut tokens.keeps_before) {
+                    tokens.newest = None;
+                }
+                tokens.before = None;
                 true
             }
         }
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sign(&self, now: SystemTime) -> Option<HeaderValue> {
@@ -109,9 +139,24 @@ impl Signer {
     }
 }
 
-/// How long ago a moment was; long, where the clock was set back since.
+impl Tokens {
+    /// The one that is good now.
+    fn in_use(&mut self, now: SystemTime) -> Option<&Signed> {
+        let is_before_good = self.before.as_ref().is_some_and(|before| age(before.at, now) < USED_FOR);
+        self.keeps_before &= is_before_good;
+        match self.keeps_before {
+            true => self.before.as_ref(),
+            false => self.newest.as_ref().filter(|newest| age(newest.at, now) < RENEWED_AFTER),
+        }
+    }
+}
+
+/// How long ago a moment was; long, where the clock was set back by more than what puts it right.
 fn age(at: SystemTime, now: SystemTime) -> Duration {
-    now.duration_since(at).unwrap_or(Duration::MAX)
+    now.duration_since(at).unwrap_or_else(|back| match back.duration() < PUT_RIGHT {
+        true => Duration::ZERO,
+        false => Duration::MAX,
+    })
 }
 
 #[cfg(test)]
@@ -127,26 +172,63 @@ mod tests {
     fn a_token_is_used_for_fifty_minutes_and_then_made_anew() {
         let signer = Signer::new(&credentials()).unwrap();
         let begin = SystemTime::now();
-        let at = |minutes: u64| signer.authorization(begin + Duration::from_secs(60 * minutes)).unwrap();
+        let at = |minutes: u64| signer.authorization(|| begin + Duration::from_secs(60 * minutes)).unwrap();
         let first = at(0);
         assert_eq!(at(49), first);
         let second = at(51);
         assert_ne!(second, first);
         assert_eq!(at(60), second);
+        assert_eq!(at(42), second, "a clock that is put right makes no other");
         assert_ne!(at(0), second, "a clock that was set back does not keep it for longer");
+    }
+
+    #[test]
+    fn of_calls_at_the_same_moment_one_makes_the_token_whatever_the_clock_does() {
+        let (signer, begin) = (Signer::new(&credentials()).unwrap(), SystemTime::now());
+        let tokens: Vec<_> = std::thread::scope(|scope| {
+            let clock = |n: u64| begin - Duration::from_micros(n);
+            let calls: Vec<_> = (0..8)
+                .map(|n| {
+                    scope.spawn({
+                        let signer = &signer;
+                        move || signer.authorization(|| clock(n))
+                    })
+                })
+                .collect();
+            calls.into_iter().map(|call| call.join().unwrap().unwrap()).collect()
+        });
+        assert!(tokens.iter().all(|token| *token == tokens[0]));
+    }
+
+    #[test]
+    fn in_place_of_one_too_many_the_one_before_is_used_until_it_is_too_old() {
+        let signer = Signer::new(&credentials()).unwrap();
+        let begin = SystemTime::now();
+        let minute = |minutes: u64| begin + Duration::from_secs(60 * minutes);
+        let at = |minutes: u64| signer.authorization(|| minute(minutes)).unwrap();
+        let first = at(0);
+        assert!(!signer.refused(&first, true, minute(1)), "there is none before");
+        assert_eq!(at(2), first, "and no other is made");
+        let second = at(51);
+        assert!(signer.refused(&second, true, minute(51)));
+        assert_eq!([at(51), at(57)], [first.clone(), first.clone()]);
+        assert!(signer.refused(&second, true, minute(52)), "another batch had it, and has the first now, too");
+        assert!(!signer.refused(&first, true, minute(53)), "both are");
+        assert_eq!([at(58), at(100)], [second.clone(), second], "it is not made anew");
     }
 
     #[test]
     fn a_token_that_is_refused_as_too_old_is_replaced_unless_it_is_new() {
         let signer = Signer::new(&credentials()).unwrap();
         let begin = SystemTime::now();
-        let first = signer.authorization(begin).unwrap();
-        assert!(!signer.refused(&first, begin + Duration::from_secs(19 * 60)));
-        assert!(signer.refused(&first, begin + Duration::from_secs(21 * 60)));
-        let second = signer.authorization(begin + Duration::from_secs(21 * 60)).unwrap();
+        let minute = |minutes: u64| begin + Duration::from_secs(60 * minutes);
+        let first = signer.authorization(|| begin).unwrap();
+        assert!(!signer.refused(&first, false, minute(19)));
+        assert!(signer.refused(&first, false, minute(21)));
+        let second = signer.authorization(|| minute(21)).unwrap();
         assert_ne!(second, first);
-        assert!(signer.refused(&first, begin + Duration::from_secs(21 * 60)), "another has replaced it already");
-        assert_eq!(signer.authorization(begin + Duration::from_secs(22 * 60)).unwrap(), second);
+        assert!(signer.refused(&first, false, minute(21)), "another has replaced it already");
+        assert_eq!(signer.authorization(|| minute(22)).unwrap(), second);
     }
 
     #[test]
@@ -158,7 +240,7 @@ mod tests {
         let other_team = Credentials { team_id: "0000000000".into(), ..credentials.clone() };
         assert!(!Arc::ptr_eq(&signer, &signers.of(&other_team).unwrap()));
         let team = Team::new(&credentials.key, &credentials.key_id, &credentials.team_id).unwrap();
-        let token = |of: &Signer| of.authorization(SystemTime::now()).unwrap();
+        let token = |of: &Signer| of.authorization(SystemTime::now).unwrap();
         assert_eq!(team.check(token(&signer).to_str().unwrap()), Ok(()));
         let wrong = signers.of(&other_team).unwrap();
         assert_eq!(team.check(token(&wrong).to_str().unwrap()), Err("InvalidProviderToken"));

@@ -19,16 +19,19 @@ struct Reason {
 /// The reason with which a token of ours is refused that is too old.
 const EXPIRED_TOKEN: &str = "ExpiredProviderToken";
 
+/// The reason with which one is refused that was made too soon after another of the team.
+pub(super) const TOO_MANY_TOKENS: &str = "TooManyProviderTokenUpdates";
+
 /// The reason with which a message is refused because its device got too many.
 pub(super) const TOO_MANY_FOR_DEVICE: &str = "TooManyRequests";
 
 /// The reason with which a message is refused because its server is shutting down: another is reached by another connection.
 pub(super) const SHUTDOWN: &str = "Shutdown";
 
-/// What an answer means, or that our token is too old. `after`: what it says in `retry-after`.
+/// What an answer means, or that our token is too old, or one too many. `after`: what it says in `retry-after`.
 pub(super) fn read(status: u16, body: &[u8], after: Option<Duration>) -> Authorized {
     match verdict(status, body, after) {
-        Verdict::Later { code, .. } if code == EXPIRED_TOKEN => Authorized::No(code),
+        Verdict::Later { code, .. } if code == EXPIRED_TOKEN || code == TOO_MANY_TOKENS => Authorized::No(code),
         verdict => Authorized::Yes(verdict),
     }
 }
