@@ -1,6 +1,7 @@
 //! Outcome: what became of one recipient, and of a push as a whole; receipts, which a device sends by itself; and the
 //! channels a message can take. Moving from one outcome to the next is the dispatcher's and the store's work.
 
+use crate::app::Platform;
 use crate::names::{named, numbered};
 
 named! {
@@ -164,6 +165,19 @@ numbered! {
         Vivo = 7,
         Oppo = 8,
         Honor = 9,
+    }
+}
+
+impl Channel {
+    /// Whether devices of a platform can have a token on it. A browser runs on all of them; the rest of Apple's and of the others'
+    /// is apart: what went to Apple through FCM would have nothing of the `ios` object.
+    #[must_use]
+    pub const fn leads_to(self, platform: Platform) -> bool {
+        match self {
+            Self::Xg | Self::Webpush => true,
+            Self::Apns => platform.is_apple(),
+            Self::Fcm | Self::Hw | Self::Xm | Self::Mz | Self::Vivo | Self::Oppo | Self::Honor => !platform.is_apple(),
+        }
     }
 }
 

@@ -135,6 +135,14 @@ fn title_and_content_win_over_the_alert_which_stands_in_for_them() {
 }
 
 #[test]
+fn an_alert_may_name_texts_that_the_app_has_in_place_of_a_title_and_a_content() {
+    let alert = |alert: Value| code(notify(Platform::Ios, json!({"ios": {"aps": {"alert": alert}}})));
+    assert_eq!(alert(json!({"loc-key": "SALE", "loc-args": ["20"]})), 0);
+    assert_eq!(alert(json!({"title-loc-key": "SALE"})), 0);
+    assert_eq!(alert(json!({"loc-key": "", "action-loc-key": "OPEN"})), 1_008_002);
+}
+
+#[test]
 fn aps_members_have_their_types_and_ranges() {
     let aps = |aps: Value| code(notify(Platform::Ios, json!({"title": "t", "ios": {"aps": aps}})));
     for (members, expected) in [

@@ -123,7 +123,8 @@ pub(crate) fn message(given: &Members<'_>, message_type: MessageType, platform: 
         message.android = object(given, platform, ANDROID)?;
         action(message.android.as_ref(), &given.place(platform.object()))?;
     }
-    if message_type == MessageType::Notify && message.title.is_empty() && message.content.is_empty() {
+    let is_shown = !message.title.is_empty() || !message.content.is_empty() || has_localized_text(message.ios.as_ref());
+    if message_type == MessageType::Notify && !is_shown {
         let place = given.place("title");
         return Err(Fault::missing(place, "a notification shows a title or a content, give at least one of them"));
     }
@@ -274,6 +275,13 @@ fn apple(
         ios.insert("aps".to_owned(), Value::Object(aps));
     }
     Ok(Some(ios).filter(|ios| !ios.is_empty()))
+}
+
+/// Whether an alert names texts of the app, which its devices have in their own languages.
+fn has_localized_text(ios: Option<&Map<String, Value>>) -> bool {
+    let alert = ios.and_then(|ios| ios.get("aps")?.get("alert"));
+    let has = |name: &str| alert.and_then(|alert| alert.get(name)?.as_str()).is_some_and(|key| !key.is_empty());
+    has("loc-key") || has("title-loc-key")
 }
 
 fn stand_in(message: &mut Message, alert: Option<&Value>) {
