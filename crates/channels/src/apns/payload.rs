@@ -1,20 +1,24 @@
-//! Payload: the bytes and the headers of a push on APNs. Built once for each push; only token, topic and `apns-id` differ
-//! from device to device, and its [`Alert`] where attributes are filled in.
+//! Payload: the bytes and the headers of a push on APNs. Built once for each push; only token, topic, `apns-id` and `msg_id` differ
+//! from device to device, and its texts where attributes are filled in.
 //!
 //! ```json
-//! {"aps":{"alert":{"title":"…","body":"…"},"sound":"default","badge":1,"thread-id":"…","mutable-content":1},
+//! {"msg_id":"7-12","aps":{"alert":{"title":"…","body":"…"},"sound":"default","badge":1,"thread-id":"…","mutable-content":1},
 //!  "push_id":"7","custom_content":"…","xg_media_resources":"https://…"}
 //! ```
+//!
+//! What shows nothing has `title` and `content` beside `aps`, for the app to read. By `msg_id` an app knows a message again that it
+//! got over our own channel, too.
 
 mod alert;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pigeonloft_model::attribute::Values;
 use pigeonloft_model::text::filled;
-use pigeonloft_model::{DeviceId, Expire, MessageType, Push, PushId, Verdict};
+use pigeonloft_model::{DeviceId, Expire, MessageId, MessageType, Push, PushId, Verdict};
 use serde_json::{Map, Value, json};
 
 use super::credentials::is_topic;
@@ -39,17 +43,24 @@ pub(super) struct Payload {
     headers: HeaderMap,
 }
 
-/// The bytes.
+/// What follows `msg_id`.
 #[derive(Debug)]
 enum Body {
     /// The same for every device.
-    Same(Bytes),
-    /// Attributes are filled into the texts of the alert, for each device anew.
+    Same(String),
+    /// Attributes are filled into the texts, for each device anew.
     Filled {
-        alert: Box<Alert>,
-        /// What follows the alert, and is the same for every device.
+        texts: Box<Texts>,
+        /// What follows the texts, and is the same for every device.
         rest: String,
     },
+}
+
+/// What attributes may be filled into.
+#[derive(Debug)]
+enum Texts {
+    Shown(Alert),
+    Silent { title: String, content: String },
 }
 
 impl Payload {
@@ -60,10 +71,7 @@ impl Payload {
     pub(super) fn new(outgoing: &Outgoing<'_>, topic: &str) -> Result<Self, Verdict> {
         let push = outgoing.push;
         let is_silent = push.message_type == MessageType::Message;
-        let body = match is_silent {
-            true => Body::Same(checked(silent(outgoing.push_id, push))?),
-            false => Body::shown(outgoing.push_id, push)?,
-        };
+        let body = Body::of(outgoing.push_id, push)?;
         let expiration = match push.expire {
             // Not stored: only who is online now gets it.
             Expire::OnlineOnly => 0,
@@ -86,13 +94,15 @@ impl Payload {
     /// # Errors
     /// They are more than Apple takes.
     pub(super) fn body(&self, target: &Target, values: &Values) -> Result<Bytes, Verdict> {
-        match &self.body {
-            Body::Same(bytes) => Ok(bytes.clone()),
-            Body::Filled { alert, rest } => {
+        let rest = match &self.body {
+            Body::Same(rest) => Cow::Borrowed(rest),
+            Body::Filled { texts, rest } => {
                 let fill = |text: &str| filled(text, |name| values.get(target.device, name));
-                checked(joined(alert.filled(fill), rest))
+                Cow::Owned(checked(self.push_id, texts.joined(fill, rest))?)
             }
-        }
+        };
+        let msg_id = MessageId { push: self.push_id, device: target.device };
+        Ok(format!(r#"{{"msg_id":"{msg_id}",{rest}"#).into())
     }
 
     /// The headers for one device; `None`: its own topic cannot be one.
@@ -125,36 +135,57 @@ fn apns_id(push_id: PushId, device: DeviceId) -> HeaderValue {
 }
 
 impl Body {
-    /// Of a push that is shown.
-    fn shown(push_id: PushId, push: &Push) -> Result<Self, Verdict> {
-        let alert = Alert::of(push, given_aps(push).remove("alert"));
-        // The alert comes first, then the rest of `aps`, and then what is not Apple's.
-        let aps = Value::Object(beside_alert(push)).to_string();
-        let rest = format!(",{},{}", &aps[1..], &Value::Object(beside_aps(push_id, push)).to_string()[1..]);
-        match alert.is_filled() {
-            true => Ok(Self::Filled { alert: Box::new(alert), rest }),
-            false => checked(joined(alert.filled(str::to_owned), &rest)).map(Self::Same),
+    fn of(push_id: PushId, push: &Push) -> Result<Self, Verdict> {
+        let texts = Texts::of(push);
+        let beside = Value::Object(beside_aps(push_id, push)).to_string();
+        // What stands beside the alert is never empty, nor is what does beside `aps`.
+        let rest = match &texts {
+            Texts::Shown(_) => format!(",{},{}", &Value::Object(beside_alert(push)).to_string()[1..], &beside[1..]),
+            Texts::Silent { .. } => format!(r#","aps":{},{}"#, Value::Object(silent_aps(push)), &beside[1..]),
+        };
+        match push.message.is_filled() {
+            true => Ok(Self::Filled { texts: Box::new(texts), rest }),
+            false => checked(push_id, texts.joined(str::to_owned, &rest)).map(Self::Same),
         }
     }
 }
 
-/// Of a push that shows nothing.
-fn silent(push_id: PushId, push: &Push) -> String {
+impl Texts {
+    fn of(push: &Push) -> Self {
+        match push.message_type {
+            MessageType::Notify => Self::Shown(Alert::of(push, given_aps(push).remove("alert"))),
+            MessageType::Message => {
+                let (title, content) = (push.message.title.clone(), push.message.content.clone());
+                Self::Silent { title, content }
+            }
+        }
+    }
+
+    /// With each text as `fill` makes it, and what follows them.
+    fn joined(&self, fill: impl Fn(&str) -> String, rest: &str) -> String {
+        match self {
+            Self::Shown(alert) => [r#""aps":{"alert":"#, &Value::Object(alert.filled(fill)).to_string(), rest].concat(),
+            Self::Silent { title, content } => {
+                let [title, content] = [title, content].map(|text| Value::String(fill(text)));
+                format!(r#""title":{title},"content":{content}{rest}"#)
+            }
+        }
+    }
+}
+
+/// What follows `msg_id`, if Apple takes it with the longest that there is.
+fn checked(push_id: PushId, rest: String) -> Result<String, Verdict> {
+    let longest = MessageId { push: push_id, device: DeviceId(i64::MAX) };
+    let bytes = format!(r#"{{"msg_id":"{longest}","#).len() + rest.len();
+    if bytes > BYTES_MAX { Err(Verdict::Refused("PayloadTooLarge".into())) } else { Ok(rest) }
+}
+
+/// `aps` of what shows nothing.
+fn silent_aps(push: &Push) -> Map<String, Value> {
     let mut aps = given_aps(push);
     aps.shift_remove("badge_type");
     aps.insert("content-available".into(), json!(1));
-    let mut root = Map::from_iter([("aps".to_owned(), Value::Object(aps))]);
-    root.extend(beside_aps(push_id, push));
-    Value::Object(root).to_string()
-}
-
-/// Neither what stands beside the alert nor what does beside `aps` is empty.
-fn joined(alert: Map<String, Value>, rest: &str) -> String {
-    [r#"{"aps":{"alert":"#, &Value::Object(alert).to_string(), rest].concat()
-}
-
-fn checked(body: String) -> Result<Bytes, Verdict> {
-    if body.len() > BYTES_MAX { Err(Verdict::Refused("PayloadTooLarge".into())) } else { Ok(body.into()) }
+    aps
 }
 
 /// What is not Apple's, and the app's to read.
@@ -170,7 +201,13 @@ fn beside_aps(push_id: PushId, push: &Push) -> Map<String, Value> {
     }
     // Those that are Apple's are in `aps` under its own names; the others are the app's to read.
     let rest = message.rest.iter().filter(|(name, _)| !matches!(name.as_str(), "thread_id" | "thread_sumtext"));
-    for (name, value) in rest.chain(message.ios.iter().flatten()).filter(|(name, _)| *name != "aps") {
+    let is_silent = push.message_type == MessageType::Message;
+    let is_taken = |name: &str| match name {
+        "aps" | "msg_id" => true,
+        "title" | "content" => is_silent,
+        _ => false,
+    };
+    for (name, value) in rest.chain(message.ios.iter().flatten()).filter(|(name, _)| !is_taken(name)) {
         root.entry(name.clone()).or_insert_with(|| value.clone());
     }
     root
@@ -258,8 +295,20 @@ mod tests {
             json!({ "aps": { "alert": { "subtitle": "s", "title": "t", "body": "c", "summary-arg": "Ann" },
                     "category": "reply", "sound": "bell.caf", "interruption-level": "time-sensitive", "badge": 3,
                     "thread-id": "talk", "mutable-content": 1 },
-                "push_id": "7", "custom_content": "{\"a\":1}", "xg_media_resources": "https://example.com/a.png" })
+                "msg_id": "7-1", "push_id": "7", "custom_content": "{\"a\":1}",
+                "xg_media_resources": "https://example.com/a.png" })
         );
+    }
+
+    #[test]
+    fn what_is_not_known_takes_the_place_of_nothing_that_is() {
+        let own = json!({ "aps": { "alert": "mine" }, "badge_type": 7, "push_id": "8", "shop": 1 });
+        let mut message = json!({ "title": "t", "ios": { "msg_id": "8-8", "push_id": "8", "shop": 2, "till": 3 } });
+        own.as_object().unwrap().iter().for_each(|(name, value)| message[name] = value.clone());
+        let body: Value = serde_json::from_slice(&bytes(&made(&json!({ "message": message })).unwrap())).unwrap();
+        let expected = json!({ "msg_id": "7-1", "aps": { "alert": { "title": "t" }, "mutable-content": 1 },
+            "push_id": "7", "badge_type": 7, "shop": 1, "till": 3 });
+        assert_eq!(body, expected);
     }
 
     #[test]
@@ -273,11 +322,13 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_push_shows_nothing() {
+    fn a_silent_push_shows_nothing_and_hands_over_what_it_says() {
         let message = json!({ "title": "t", "content": "{{name}}" });
         let silent = made(&json!({ "message_type": "message", "message": message })).unwrap();
         let body: Value = serde_json::from_slice(&bytes(&silent)).unwrap();
-        assert_eq!(body["aps"], json!({ "content-available": 1 }));
+        let expected = json!({ "msg_id": "7-1", "title": "t", "content": "Ann", "aps": { "content-available": 1 },
+            "push_id": "7" });
+        assert_eq!(body, expected);
         let of = |name: &str| silent.headers[name].to_str().unwrap().to_owned();
         assert_eq!([of("apns-push-type"), of("apns-priority")], ["background", "5"]);
     }
@@ -310,8 +361,9 @@ mod tests {
                 json!({ "title": "t", "content": "c".repeat(2_000), "ios": { "custom_content": "x".repeat(content) } });
             made(&json!({ "message": message })).map(|payload| bytes(&payload).len())
         };
-        let rest = 4_096 - of(1).unwrap();
-        assert_eq!(of(1 + rest), Ok(4_096));
+        // There is room for the device with the longest id, which takes 18 digits more.
+        let rest = 4_096 - 18 - of(1).unwrap();
+        assert_eq!(of(1 + rest), Ok(4_096 - 18));
         assert_eq!(of(2 + rest), Err(Verdict::Refused("PayloadTooLarge".into())));
     }
 }

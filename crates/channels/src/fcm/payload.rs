@@ -179,10 +179,12 @@ fn on_android(push_id: PushId, push: &Push) -> Map<String, Value> {
     let text = |member: &str| android(push, member).and_then(Value::as_str);
     let number = |member: &str| android(push, member).and_then(Value::as_i64);
     let is_on = |member: &str| number(member) == Some(1);
-    // A message with the same tag takes the place of the one that is shown: a repeat does, and what was asked to.
-    let tag = match number("n_id") {
-        Some(id) => format!("n{id}"),
-        None => push.collapse_id.unwrap_or(push_id).to_string(),
+    // A message with the same tag takes the place of the one that is shown: a repeat does, and what was asked to. A push that is to
+    // replace another has that one's tag, whatever it calls itself.
+    let tag = match (push.collapse_id, number("n_id")) {
+        (Some(first), _) => first.to_string(),
+        (None, Some(id)) => format!("n{id}"),
+        (None, None) => push_id.to_string(),
     };
     let members = [
         ("tag", Some(json!(tag))),
@@ -260,6 +262,9 @@ mod tests {
         assert_eq!(tag(json!({ "message": { "title": "t", "android": { "n_id": 5 } } })), "n5");
         let collapses = json!({ "audience_type": "package_token_push", "upload_id": 1, "collapse_id": 3 });
         assert_eq!(tag(collapses.clone()), "3");
+        let mut named = collapses.clone();
+        named["message"] = json!({ "title": "t", "android": { "n_id": 5 } });
+        assert_eq!(tag(named), "3", "what it replaces has this tag");
         assert_eq!(of(&collapses)["message"]["android"]["collapse_key"], "3");
         assert_eq!(of(&json!({}))["message"]["android"]["collapse_key"], Value::Null);
     }

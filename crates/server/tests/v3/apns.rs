@@ -57,7 +57,7 @@ fn a_device_that_is_offline_gets_the_message_through_apple() {
         taken.payload,
         json!({ "aps": { "alert": { "title": "Hello", "body": "from afar" }, "sound": "bell.caf", "badge": 3,
                 "thread-id": "talk", "mutable-content": 1 },
-            "push_id": push_id, "custom_content": "{\"a\":1}" })
+            "msg_id": taken.payload["msg_id"], "push_id": push_id, "custom_content": "{\"a\":1}" })
     );
     let header = |name: &str| taken.headers[name].as_str();
     assert_eq!(
@@ -149,18 +149,24 @@ fn a_token_that_another_device_registers_moves_there() {
 }
 
 #[test]
-fn messages_for_the_app_itself_go_through_our_own_channel_but_for_apples_silent_ones() {
-    let (server, app, apple, _devices) = with_devices(1);
-    let push_id = app.pushed(to_ann(json!({ "message_type": "message" })));
+fn a_message_for_the_app_itself_goes_through_apple_silently_with_what_it_says() {
+    let (server, app, apple, devices) = with_devices(1);
+    let message = json!({ "title": "Hello", "content": "" });
+    let push_id = app.pushed(to_ann(json!({ "message_type": "message", "message": message })));
     assert_eq!(outcomes(&app, &push_id), json!({ "accepted": 1 }));
     let taken = apple.sim.taken(&apns_token(0)).expect("Apple has it");
-    assert_eq!(taken.payload["aps"], json!({ "content-available": 1 }));
+    let msg_id = taken.payload["msg_id"].as_str().expect("a text").to_owned();
+    assert!(msg_id.starts_with(&format!("{push_id}-")), "{msg_id}");
+    assert_eq!(
+        taken.payload,
+        json!({ "msg_id": msg_id, "title": "Hello", "content": "", "aps": { "content-available": 1 }, "push_id": push_id })
+    );
     assert_eq!(taken.headers["apns-push-type"], "background");
-    let android = server.app("android");
-    apple.serves(&server, &android);
-    let _ann = device(&android, 1);
-    let push_id = android.pushed(to_ann(json!({ "message_type": "message" })));
-    assert_eq!(outcomes(&android, &push_id), json!({ "waiting": 1 }));
+    // On our own channel it has the same id.
+    let (_fleet, phones) = Fleet::of(&server, devices);
+    let push_id = app.pushed(to_ann(json!({ "message_type": "message" })));
+    let message = phones[0].wait_for_messages(1).remove(0);
+    assert_eq!((&message.push_id, message.msg_id.split('-').nth(1)), (&push_id, msg_id.split('-').nth(1)));
     assert_refused(
         &app.push(to_ann(json!({ "channel_rules": [{ "channel": "apple", "disable": true }] }))),
         1_008_007,

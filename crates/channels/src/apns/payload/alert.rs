@@ -3,7 +3,6 @@
 
 use pigeonloft_model::Push;
 use pigeonloft_model::message::ALERT_TEXTS;
-use pigeonloft_model::text::is_filled;
 use serde_json::{Map, Value};
 
 /// What is shown, before its texts are filled.
@@ -28,16 +27,6 @@ impl Alert {
             content: push.message.content.clone(),
             summary: push.message.rest.get("thread_sumtext").cloned(),
         }
-    }
-
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        let given = ALERT_TEXTS.iter().filter_map(|name| self.given.get(*name)?.as_str());
-        given.chain([self.title.as_str(), self.content.as_str()])
-    }
-
-    /// Whether its texts are other than they came.
-    pub(super) fn is_filled(&self) -> bool {
-        self.texts().any(is_filled)
     }
 
     /// With each text as `fill` makes it. Title and content take the place of what was given, unless they come out empty.
