@@ -56,10 +56,10 @@ pub struct Vendors {
     metrics: Arc<Metrics>,
 }
 
-/// Whether vendors' channels may carry a push: what is handed to an app and not shown goes through our own alone; Apple has a
-/// way for it.
-pub(crate) fn may_carry(push: &Push, platform: Platform) -> bool {
-    push.message_type != MessageType::Message || platform.is_apple()
+/// Whether a vendor's channel may carry a push: what is handed to an app and not shown goes through our own alone; Apple has a
+/// way for it, to its own devices.
+pub(crate) fn may_carry(push: &Push, platform: Platform, channel: Channel) -> bool {
+    push.message_type != MessageType::Message || (platform.is_apple() && channel == Channel::Apns)
 }
 
 /// A pause of an app's channel.

@@ -71,11 +71,9 @@ impl OpenedVendors {
         push: &Push,
         expire_at: i64,
     ) -> Result<Self, pigeonloft_store::Error> {
-        if !may_carry(push, app.platform) {
-            return Ok(Self::none(app.access_id));
-        }
         let vendors = loft.vendors.of(&loft.store, app.access_id).await?;
-        let allowed = vendors.iter().filter(|(channel, _)| push.allows(*channel));
+        let allowed = |channel| push.allows(channel) && may_carry(push, app.platform, channel);
+        let allowed = vendors.iter().filter(|(channel, _)| allowed(*channel));
         let opened = allowed.map(|(channel, vendor)| {
             let opened = match vendor {
                 Ok(vendor) => vendor.clone().open(&Outgoing { push_id, push, expire_at }),

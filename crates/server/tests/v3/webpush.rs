@@ -74,6 +74,36 @@ fn a_browser_that_is_offline_gets_what_it_would_get_on_our_own_channel() {
 }
 
 #[test]
+fn what_is_for_the_app_itself_goes_to_no_browser_nor_is_a_channel_taken_that_leads_nowhere() {
+    let (server, _, service) = with_keys();
+    let app = server.app("macos");
+    let _ = webpush_keys(&server, &app);
+    let _browser = browser(&app, &service.subscription());
+    let push_id = app.pushed(to_ann(&json!({ "message_type": "message" })));
+    assert_eq!(outcomes(&app, &push_id), json!({ "waiting": 1 }));
+    let push_id = app.pushed(to_ann(&json!({})));
+    assert_eq!((outcomes(&app, &push_id), service.answered()), (json!({ "accepted": 1 }), 1));
+    for (platform, channel) in [("macos", "fcm"), ("web", "apns")] {
+        let app = server.app(platform);
+        let token = json!({ "token": "ab" });
+        let (status, answer) = app.register(&json!({ "channels": { channel: token } }));
+        let says = format!("channels.{channel}: {channel} leads to no device of an app on {platform}: leave it out");
+        assert_eq!((status, &answer["detail"]), (400, &json!(says)));
+        let (status, answer) = app.register(&json!({ "channels": { channel: null } }));
+        assert_eq!(status, 201, "{answer}");
+    }
+    let subscription = service.subscription();
+    let key = subscription["keys"]["p256dh"].as_str().expect("a key");
+    // Another abscissa: of every two of them one has no point.
+    let is_refused = |letter: char| {
+        let mut keys = subscription.clone();
+        keys["keys"]["p256dh"] = json!(format!("{}{letter}{}", &key[..20], &key[21..]));
+        app.register(&json!({ "channels": { "webpush": keys } })).0 == 400
+    };
+    assert!(('a'..='z').any(is_refused));
+}
+
+#[test]
 fn texts_are_filled_for_each_browser() {
     let (server, app, service) = with_keys();
     declare(&server, &app, &["nickname"]);

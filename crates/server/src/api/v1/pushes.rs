@@ -44,15 +44,14 @@ fn paused(loft: &Loft, app: &App, push: &Push, now_ms: i64) -> Vec<Value> {
     let Some(request) = (!paused.is_empty()).then(|| Request::from_stored(&push.request).ok()).flatten() else {
         return Vec::new();
     };
-    if !may_carry(&request, app.platform) {
-        return Vec::new();
-    }
     let now = std::time::Instant::now();
     let since_ms = |pause: &Pause| {
         now_ms.saturating_sub(i64::try_from(now.saturating_duration_since(pause.since).as_millis()).unwrap_or(i64::MAX))
     };
     let concern = paused.into_iter().filter(|Paused { channel, pause, .. }| {
-        request.allows(*channel) && push.finished_at.is_none_or(|finished| finished >= since_ms(pause))
+        request.allows(*channel)
+            && may_carry(&request, app.platform, *channel)
+            && push.finished_at.is_none_or(|finished| finished >= since_ms(pause))
     });
     concern
         .map(|Paused { channel, origin, pause }| {

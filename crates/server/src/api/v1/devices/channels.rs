@@ -1,7 +1,7 @@
 //! Channels: the tokens that a device says it has with vendors, each checked for what its vendor takes.
 
 use pigeonloft_channels::webpush::{Permits, Subscription};
-use pigeonloft_model::{Channel, Environment};
+use pigeonloft_model::{Channel, Environment, Platform};
 use pigeonloft_store::ChannelToken;
 use serde_json::Value;
 
@@ -26,12 +26,12 @@ pub(super) struct Channels {
 }
 
 impl Channels {
-    pub(super) fn of(given: &Members, permits: Permits) -> Result<Self, Problem> {
+    pub(super) fn of(given: &Members, platform: Platform, permits: Permits) -> Result<Self, Problem> {
         let mut read = Self::default();
         if let Some(channels) = given.get("channels") {
             let channels = channels.as_object().ok_or_else(|| Problem::member("channels", "give an object"))?;
             for (name, value) in channels {
-                read.add(name, value, permits)?;
+                read.add(name, value, platform, permits)?;
             }
         }
         match (given.text("channel")?, given.text("channel_token")?) {
@@ -41,6 +41,7 @@ impl Channels {
                 if channel == Channel::Webpush {
                     return Err(Problem::member("channel", "a browser's subscription is given in channels.webpush"));
                 }
+                leads_to(channel, platform, "channel")?;
                 let token = channel_token(channel, token, "channel_token")?;
                 read.channels.push(ChannelToken { channel, token, detail: None });
             }
@@ -51,13 +52,14 @@ impl Channels {
     }
 
     /// Adds what `channels` says of one.
-    fn add(&mut self, name: &str, value: &Value, permits: Permits) -> Result<(), Problem> {
+    fn add(&mut self, name: &str, value: &Value, platform: Platform, permits: Permits) -> Result<(), Problem> {
         let place = format!("channels.{name}");
         let channel = vendor(name, &place)?;
         if value.is_null() {
             self.left.push(channel);
             return Ok(());
         }
+        leads_to(channel, platform, &place)?;
         let object = value.as_object().ok_or_else(|| Problem::member(&place, "give an object, or null to leave it"))?;
         if channel == Channel::Webpush {
             self.channels.push(subscription(value, &place, permits)?);
@@ -87,7 +89,8 @@ impl Channels {
 fn subscription(value: &Value, place: &str, permits: Permits) -> Result<ChannelToken, Problem> {
     let given = channel_token(Channel::Webpush, &value.to_string(), place)?;
     let subscription = Subscription::of(&given, None, permits).map_err(|error| Problem::member(place, error))?;
-    let (token, keys) = subscription.into_token();
+    let checked = subscription.checked().map_err(|error| Problem::member(place, error))?;
+    let (token, keys) = checked.into_token();
     Ok(ChannelToken { channel: Channel::Webpush, token, detail: Some(keys) })
 }
 
@@ -102,6 +105,17 @@ fn vendor(name: &str, member: &str) -> Result<Channel, Problem> {
         Ok(Channel::Xg) => Err(Problem::member(member, "xg is our own channel, which needs no token: leave it out")),
         Ok(channel) => Ok(channel),
         Err(unknown) => Err(Problem::member(member, unknown)),
+    }
+}
+
+/// Whether a device of this platform can have a token there. One that leaves a channel may name any.
+fn leads_to(channel: Channel, platform: Platform, member: &str) -> Result<(), Problem> {
+    match channel.leads_to(platform) {
+        true => Ok(()),
+        false => Err(Problem::member(
+            member,
+            format_args!("{channel} leads to no device of an app on {platform}: leave it out"),
+        )),
     }
 }
 
@@ -142,7 +156,9 @@ mod tests {
 
     #[test]
     fn a_vendors_channel_comes_with_its_token_or_not_at_all() {
-        let of = |body: Value| Channels::of(&given(&body), Permits::default());
+        let on = |platform, body: Value| Channels::of(&given(&body), platform, Permits::default());
+        let of =
+            |body: Value| on(if body["channels"]["apns"].is_null() { Platform::Android } else { Platform::Ios }, body);
         let token = |channel, token: &str, detail: Option<&str>| ChannelToken {
             channel,
             token: token.to_owned(),
@@ -151,7 +167,7 @@ mod tests {
         let fcm = token(Channel::Fcm, "t", None);
         assert_eq!(of(json!({"channel": "fcm", "channel_token": "t"})).unwrap().channels, [fcm]);
         let said = json!({"channels": {"apns": {"token": "AB12", "bundle_id": "com.example", "environment": "dev"}, "fcm": null}});
-        let read = Channels::of(&given(&said), Permits::default()).unwrap();
+        let read = on(Platform::Ios, said.clone()).unwrap();
         assert_eq!(read.channels, [token(Channel::Apns, "ab12", Some("com.example"))]);
         assert_eq!((read.environment, read.left), (Some(Environment::Dev), vec![Channel::Fcm]));
         for (body, member) in [
@@ -173,5 +189,10 @@ mod tests {
         ] {
             assert!(detail(of(body.clone())).starts_with(member), "{body}");
         }
+        // Apple's devices have Apple's channel, and others have the others; any has a browser.
+        let says = detail(on(Platform::Android, said));
+        assert_eq!(says, "channels.apns: apns leads to no device of an app on android: leave it out");
+        let says = detail(on(Platform::Macos, json!({"channel": "fcm", "channel_token": "t"})));
+        assert_eq!(says, "channel: fcm leads to no device of an app on macos: leave it out");
     }
 }

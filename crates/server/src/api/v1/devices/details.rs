@@ -26,7 +26,7 @@ impl From<Details> for DeviceReport {
 impl Details {
     /// Of a body; `permits`: which subscriptions of browsers are taken.
     pub(super) fn of(given: &Members, platform: Platform, permits: Permits) -> Result<Self, Problem> {
-        let Channels { environment: of_channel, channels, left } = Channels::of(given, permits)?;
+        let Channels { environment: of_channel, channels, left } = Channels::of(given, platform, permits)?;
         let environment = environment(given.text("environment")?, "environment")?
             .or(of_channel)
             // Two environments are Apple's; a device elsewhere that names the other would be in no push.
