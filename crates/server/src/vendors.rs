@@ -3,16 +3,16 @@
 pub(crate) mod circuit;
 mod circuits;
 mod hygiene;
+mod known;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use pigeonloft_channels::apns::{self, Apns, Signers};
-use pigeonloft_channels::fcm::{self, Fcm};
+use pigeonloft_channels::apns::Signers;
 use pigeonloft_channels::vendor::Vendor;
-use pigeonloft_channels::webpush::{self, Permits, WebPush};
+use pigeonloft_channels::webpush::{self, Permits};
 use pigeonloft_model::{AccessId, Channel, Code, MessageType, Platform, Push};
 use pigeonloft_store::{SealedCredentials, Store};
 use rustls::pki_types::CertificateDer;
@@ -25,6 +25,7 @@ use crate::metrics::Metrics;
 use crate::vault::Vault;
 use circuit::{Change, Circuit, Heard, Pass, Pause, State, Turn};
 use circuits::Circuits;
+use known::{Known, Unusable};
 
 /// How long credentials are used before the database is asked again: so soon a change by the command line is seen.
 const REMEMBERED: Duration = Duration::from_secs(2);
@@ -78,13 +79,6 @@ pub(crate) struct Judged {
     pub(crate) believed: bool,
     /// The channel is paused now, with this word.
     pub(crate) paused: Option<Code>,
-}
-
-#[derive(Debug)]
-struct Known {
-    asked: Instant,
-    credentials: Vec<SealedCredentials>,
-    vendors: Arc<AppVendors>,
 }
 
 impl Vendors {
@@ -160,19 +154,12 @@ impl Vendors {
         }
         let credentials = store.credentials(access_id).await?;
         let mut apps = lock(&self.apps);
-        let before = apps.get(&access_id).map(|known| &*known.credentials);
-        self.credentials_changed(access_id, before.unwrap_or(&credentials), &credentials);
-        if let Some(known) = apps.get_mut(&access_id)
-            && known.credentials == credentials
-        {
-            known.asked = Instant::now();
-            return Ok(known.vendors.clone());
-        }
-        let made = credentials.iter().map(|sealed| (sealed.channel, self.make(access_id, sealed)));
-        let mut vendors: AppVendors = made.collect();
-        vendors.sort_by_key(|(channel, _)| *channel);
-        let vendors = Arc::new(vendors);
-        apps.insert(access_id, Known { asked: Instant::now(), credentials, vendors: vendors.clone() });
+        let before = apps.remove(&access_id);
+        let of_before = before.as_ref().map_or(&*credentials, |known| &known.credentials);
+        self.credentials_changed(access_id, of_before, &credentials);
+        let known = self.known(access_id, before, credentials);
+        let vendors = known.vendors.clone();
+        apps.insert(access_id, known);
         Ok(vendors)
     }
 
@@ -222,9 +209,18 @@ impl Vendors {
 
     /// What is paused now of an app's channels.
     pub(crate) fn paused(&self, access_id: AccessId) -> Vec<Paused> {
+        let apps = lock(&self.apps);
         let circuits = lock(&self.circuits);
         let mut paused = Vec::new();
-        for ((_, channel), circuits) in circuits.iter().filter(|((of, _), _)| *of == access_id) {
+        let known = apps.get(&access_id);
+        for Unusable { channel, since, .. } in known.iter().flat_map(|known| &known.unusable) {
+            let pause = Pause::unusable(UNUSABLE.into(), *since, Instant::now());
+            paused.push(Paused { channel: *channel, origin: String::new(), pause });
+        }
+        let is_usable = |channel| known.is_none_or(|known| known.unusable(channel).is_none());
+        for ((_, channel), circuits) in
+            circuits.iter().filter(|((of, channel), _)| *of == access_id && is_usable(*channel))
+        {
             paused.extend(circuits.all().filter_map(|(origin, circuit)| {
                 Some(Paused { channel: *channel, origin: origin.to_owned(), pause: circuit.pause()?.clone() })
             }));
@@ -237,13 +233,18 @@ impl Vendors {
     pub(crate) fn states(&self) -> BTreeMap<(Channel, &'static str), u64> {
         let now = Instant::now();
         let mut states = BTreeMap::new();
-        for ((_, channel), circuits) in lock(&self.circuits).iter() {
-            for (_, circuit) in circuits.all() {
-                // Each of them, so that a series does not end where its last app leaves it.
-                for state in State::ALL {
-                    *states.entry((*channel, state.as_str())).or_default() += u64::from(circuit.state(now) == state);
-                }
+        let mut count = |channel, is: State| {
+            // Each of them, so that a series does not end where its last app leaves it.
+            for state in State::ALL {
+                *states.entry((channel, state.as_str())).or_default() += u64::from(is == state);
             }
+        };
+        let apps = lock(&self.apps);
+        apps.values().flat_map(|known| &known.unusable).for_each(|unusable| count(unusable.channel, State::Open));
+        let is_usable = |of, channel| apps.get(of).is_none_or(|known: &Known| known.unusable(channel).is_none());
+        for ((of, channel), circuits) in lock(&self.circuits).iter() {
+            let circuits = circuits.all().filter(|_| is_usable(of, *channel));
+            circuits.for_each(|(_, circuit)| count(*channel, circuit.state(now)));
         }
         states
     }
@@ -280,36 +281,5 @@ impl Vendors {
             }
             is.is_some()
         });
-    }
-
-    fn make(&self, access_id: AccessId, sealed: &SealedCredentials) -> Result<Arc<dyn Vendor>, Code> {
-        let channel = sealed.channel;
-        self.try_make(access_id, sealed).map_err(|reason| {
-            tracing::error!(%access_id, %channel, reason, "a vendor's channel cannot be used");
-            UNUSABLE.into()
-        })
-    }
-
-    fn try_make(&self, access_id: AccessId, sealed: &SealedCredentials) -> Result<Arc<dyn Vendor>, String> {
-        let text = self.vault.open(access_id, sealed.channel, &sealed.sealed).map_err(|error| chain(&error))?;
-        match sealed.channel {
-            Channel::Apns => {
-                let credentials: apns::Credentials = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-                let apns = Apns::new(&credentials, &self.signers).map_err(|error| chain(&error))?;
-                Ok(Arc::new(apns))
-            }
-            Channel::Webpush => {
-                let credentials: webpush::Credentials =
-                    serde_json::from_str(&text).map_err(|error| error.to_string())?;
-                let webpush = WebPush::new(&credentials, &self.browsers()?).map_err(|error| chain(&error))?;
-                Ok(Arc::new(webpush))
-            }
-            Channel::Fcm => {
-                let credentials: fcm::Credentials = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-                let fcm = Fcm::new(&credentials).map_err(|error| chain(&error))?;
-                Ok(Arc::new(fcm))
-            }
-            other => Err(format!("this program has no channel {other}")),
-        }
     }
 }

@@ -92,6 +92,11 @@ pub(crate) struct Pause {
 }
 
 impl Pause {
+    /// Of a channel whose credentials cannot be used.
+    pub(crate) fn unusable(code: Code, since: Instant, next_try: Instant) -> Self {
+        Self { reason: Reason::Configuration, code, since, next_try, probed_until: None }
+    }
+
     /// What is recorded of recipients whose messages the channel was not asked to take.
     pub(crate) fn word(&self) -> Code {
         verdict::code(&format!("paused: {}", self.code))

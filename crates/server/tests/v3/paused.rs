@@ -136,3 +136,27 @@ fn where_most_tokens_are_said_to_be_dead_the_channel_is_paused_and_none_is_forgo
     assert!((0..DEVICES).all(|n| apple.sim.all_taken().contains_key(&apns_token(n))));
     assert_eq!(server.metric("pigeonloft_vendor_pauses_total", "reason=\"dead_tokens\""), 1.0);
 }
+
+#[test]
+fn credentials_that_cannot_be_opened_are_a_pause_that_ends_when_they_can() {
+    let (server, app, apple) = shop();
+    let key = server.data_dir().join("credentials.key");
+    let away = key.with_extension("away");
+    std::fs::rename(&key, &away).expect("the key is there");
+    let push_id = app.pushed(to_ann(json!({})));
+    let paused = app.finished(&push_id)["paused_channels"][0].clone();
+    assert_eq!(
+        [&paused["channel"], &paused["reason"], &paused["code"]],
+        ["apns", "configuration", "credentials unusable"]
+    );
+    assert_eq!(outcomes(&app, &push_id), json!({ "waiting": DEVICES }));
+    assert!(report(&app, &push_id).iter().all(|(_, rest)| rest.contains("apns: credentials unusable")));
+    assert_eq!((states(&server), apple.sim.counts()[0]), ([0.0, 1.0, 0.0], 0));
+    assert_eq!(server.metric("pigeonloft_vendor_pauses_total", "channel=\"apns\",reason=\"configuration\""), 1.0);
+    std::fs::rename(&away, &key).expect("it is brought back");
+    goes_through(&app);
+    assert_eq!(states(&server), [1.0, 0.0, 0.0]);
+    assert_eq!(app.finished(&push_id)["paused_channels"], json!([]));
+    let log = server.log();
+    assert_eq!(log.matches("a vendor's channel cannot be used").count(), 1, "{log}");
+}
