@@ -99,6 +99,20 @@ fn what_google_does_not_take_waits_in_the_inbox_and_says_why() {
 }
 
 #[test]
+fn a_token_that_a_device_names_while_its_message_is_under_way_is_kept() {
+    let (_server, app, google, devices) = with_devices(&["phone"]);
+    let rule = Rule { token: String::new(), answer: "UNREGISTERED".into(), times: Some(1), retry_after: None };
+    google.sim.behave(Behaviour { latency_ms: 1_000, rules: vec![rule], ..Behaviour::default() });
+    let push_id = pushed(&app, json!({}));
+    until("it is on its way", || (google.sim.record().bearers == 1).then_some(()));
+    let named = json!({ "channels": { "fcm": { "token": "phone" } } });
+    assert_eq!(app.as_device(&devices[0], "PATCH", "", &named).0, 204);
+    assert_eq!(outcomes(&app, &push_id), json!({ "waiting": 1 }));
+    let push_id = pushed(&app, json!({}));
+    assert_eq!(outcomes(&app, &push_id), json!({ "accepted": 1 }));
+}
+
+#[test]
 fn credentials_that_google_refuses_leave_the_messages_in_the_inboxes() {
     let (server, app, google, devices) = with_devices(&["good"]);
     google.sim.behave(Behaviour { gives_no_bearer: true, ..Behaviour::default() });

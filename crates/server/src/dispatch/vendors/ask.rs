@@ -6,6 +6,7 @@ use pigeonloft_channels::vendor::{Opened, Target};
 use pigeonloft_model::attribute::Values;
 use pigeonloft_model::{AccessId, Channel, Code, Verdict};
 
+use crate::clock::unix_millis;
 use crate::vendors::Vendors;
 use crate::vendors::circuit::{Heard, Pass, Turn};
 
@@ -93,15 +94,17 @@ impl Ask<'_> {
 
     /// The verdicts of what goes out, at their places.
     async fn send(&self, going: &[Going<'_>], values: &Values) -> Vec<Option<Verdict>> {
+        let sent_at = unix_millis();
         let mut places: Vec<usize> = going.iter().flat_map(|group| &group.places).copied().collect();
         if places.len() == self.targets.len() {
-            return self.opened.send(self.targets, values).await.into_iter().map(Some).collect();
+            let verdicts = self.opened.send(self.targets, values).await;
+            return verdicts.into_iter().map(|verdict| Some(dated(verdict, sent_at))).collect();
         }
         places.sort_unstable();
         let targets: Vec<Target> = places.iter().map(|place| self.targets[*place].clone()).collect();
         let mut verdicts = vec![None; self.targets.len()];
         for (place, verdict) in places.into_iter().zip(self.opened.send(&targets, values).await) {
-            verdicts[place] = Some(verdict);
+            verdicts[place] = Some(dated(verdict, sent_at));
         }
         verdicts
     }
@@ -119,6 +122,15 @@ impl Ask<'_> {
         if let Some(code) = judged.paused {
             group.is_paused(&code, answers);
         }
+    }
+}
+
+/// A verdict that a token is dead is of when the vendor was asked, if it does not say since when: what a device registers meanwhile
+/// is not meant.
+fn dated(verdict: Verdict, sent_at: i64) -> Verdict {
+    match verdict {
+        Verdict::Dead { code, since: None } => Verdict::Dead { code, since: Some(sent_at) },
+        other => other,
     }
 }
 
