@@ -45,8 +45,10 @@ fn paused(loft: &Loft, app: &App, push: &Push, now_ms: i64) -> Vec<Value> {
         return Vec::new();
     };
     let now = std::time::Instant::now();
+    // Rounded to what is earlier: a push that finished in the same millisecond did so after it.
     let since_ms = |pause: &Pause| {
-        now_ms.saturating_sub(i64::try_from(now.saturating_duration_since(pause.since).as_millis()).unwrap_or(i64::MAX))
+        let elapsed = i64::try_from(now.saturating_duration_since(pause.since).as_millis()).unwrap_or(i64::MAX);
+        now_ms.saturating_sub(elapsed).saturating_sub(1)
     };
     let concern = paused.into_iter().filter(|Paused { channel, pause, .. }| {
         request.allows(*channel)
