@@ -4,6 +4,7 @@
 //! from the server, it asks for through a trait of its own. Those of vendors have one shape, [`vendor`].
 
 pub mod apns;
+mod budget;
 pub mod fcm;
 mod http2;
 mod reach;

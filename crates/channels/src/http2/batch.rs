@@ -125,7 +125,9 @@ impl<'a, S: Speaks> Batch<'a, S> {
 pub(super) enum When {
     /// At once: it only wants another authorization.
     Now,
-    /// After a wait of ours, and not before what the vendor asks to wait is over.
+    /// After a wait of ours: the vendor has not looked at it.
+    Soon,
+    /// After a wait of ours, and not before what the vendor asks to wait is over; and as far as there is a budget for it.
     After(Duration),
 }
 
@@ -135,7 +137,7 @@ pub(super) fn settle<S: Speaks>(
     batch: &Batch<'_, S>,
     verdicts: &mut [Option<Verdict>],
 ) -> Vec<(usize, When)> {
-    let mut again: Vec<_> = batch.left().iter().map(|place| (*place, When::After(Duration::ZERO))).collect();
+    let mut again: Vec<_> = batch.left().iter().map(|place| (*place, When::Soon)).collect();
     if !again.is_empty() {
         let code = batch.broken().unwrap_or("not taken in time".into());
         for (place, _) in &again {
@@ -154,7 +156,7 @@ pub(super) fn settle<S: Speaks>(
             }
             Tried::Verdict(verdict) => verdict,
             Tried::Again(code) => {
-                again.push((place, When::After(Duration::ZERO)));
+                again.push((place, When::Soon));
                 Verdict::Later { code, after: None }
             }
             Tried::Unauthorized(code) => {

@@ -2,7 +2,7 @@
 //! each. A connection that waits for room leaves what is to be sent to the others.
 //!
 //! What certainly was not taken is sent again for [`Patience::tried_for`]: refused streams, those above the last of a GOAWAY,
-//! and what the vendor asks to send later. What may have been taken is not: no answer is [`Verdict::Unknown`].
+//! and, within a [`Budget`], what the vendor asks to send later. What may have been taken is not: no answer is [`Verdict::Unknown`].
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,6 +18,7 @@ use super::batch::{Batch, Next, Tried, When, broken_by, settle};
 use super::connection::Endpoint;
 use super::lane::{Handle, Lane};
 use super::speaks::{Concerns, Speaks};
+use crate::budget::Budget;
 use crate::vendor::Target;
 
 /// Connections: they hide the latency that the streams of one do not.
@@ -58,12 +59,13 @@ pub(crate) struct Client {
     /// The last batch was given up: until something is taken again, each batch is tried once, so that a large push does not
     /// wait for the whole time at each of its batches.
     is_down: AtomicBool,
+    budget: Budget,
 }
 
 impl Client {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
         let (lanes, under_way, is_down) = (Default::default(), AtomicUsize::new(0), AtomicBool::new(false));
-        Self { endpoint, lanes, patience: PATIENCE, under_way, is_down }
+        Self { endpoint, lanes, patience: PATIENCE, under_way, is_down, budget: Budget::new(Instant::now()) }
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -76,6 +78,7 @@ impl Client {
         let mut places: Vec<usize> = (0..targets.len()).collect();
         let tried_for = if self.is_down.load(Ordering::Relaxed) { Duration::ZERO } else { self.patience.tried_for };
         let deadline = Instant::now() + tried_for;
+        self.budget.tries(targets.len(), Instant::now());
         let mut wait = FIRST_WAIT;
         // Those that are sent again, and from when on.
         let mut waiting: Vec<(Instant, usize)> = Vec::new();
@@ -101,10 +104,11 @@ impl Client {
             }
             waiting.extend(again.into_iter().filter_map(|(place, when)| match when {
                 When::Now => Some((now, place)),
+                When::Soon => (soon < deadline).then_some((soon, place)),
                 When::After(asked) => {
                     // Longer than is asked for, never shorter; and not all at once either.
                     let at = soon.max(now + asked + jittered(asked / 5, dice));
-                    (at < deadline).then_some((at, place))
+                    (at < deadline && self.budget.repeats(now)).then_some((at, place))
                 }
             }));
             places = due(&mut waiting).await;

@@ -1,7 +1,7 @@
 //! Client: posts the messages of a batch to their push services, many at once over few connections, and judges each answer.
 //!
-//! What certainly was not taken is sent again for [`TRIED_FOR`]: what the push service has not looked at, and what it asks to
-//! be sent later. What may have been taken is not: no answer is [`Verdict::Unknown`].
+//! What certainly was not taken is sent again for [`TRIED_FOR`]: what the push service has not looked at, and, within the
+//! budget of its origin, what it asks to be sent later. What may have been taken is not: no answer is [`Verdict::Unknown`].
 
 use std::error::Error as _;
 use std::fmt;
@@ -36,7 +36,7 @@ const AT_ONCE: usize = 256;
 /// How long one request may take, from looking its host up to the end of its answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// How long a message is sent again and again, as far as it is not taken.
+/// How long a batch is sent again and again, as far as it is not taken.
 const TRIED_FOR: Duration = Duration::from_secs(10);
 
 /// The waits between two tries grow from the first to the longest.
@@ -54,6 +54,13 @@ const IDLE: Duration = Duration::from_secs(90);
 
 /// An open connection that carries requests is asked whether it lives this often.
 const PING: Duration = Duration::from_secs(20);
+
+/// What one try came to.
+struct Tried {
+    verdict: Verdict,
+    /// Whether the push service said so, and not the way to it.
+    is_answer: bool,
+}
 
 /// The way to push services, for all apps. It holds the connections; dropping it closes them.
 pub struct Client {
@@ -95,8 +102,9 @@ impl Client {
     /// those under way.
     pub(super) async fn send(&self, signer: &Signer, payload: &Payload, targets: &[Target]) -> Vec<Verdict> {
         let mut verdicts = vec![Verdict::Unknown("no answer".into()); targets.len()];
-        let sent =
-            (0..targets.len()).map(|place| async move { (place, self.post(signer, payload, &targets[place]).await) });
+        let deadline = Instant::now() + TRIED_FOR;
+        let sent = (0..targets.len())
+            .map(|place| async move { (place, self.post(signer, payload, &targets[place], deadline).await) });
         let mut answered = stream::iter(sent).buffer_unordered(AT_ONCE);
         while let Some((place, verdict)) = answered.next().await {
             verdicts[place] = verdict;
@@ -104,21 +112,24 @@ impl Client {
         verdicts
     }
 
-    /// Sends one message, as often as it takes.
-    async fn post(&self, signer: &Signer, payload: &Payload, target: &Target) -> Verdict {
+    /// Sends one message, as often as it takes until the deadline, once at least.
+    async fn post(&self, signer: &Signer, payload: &Payload, target: &Target, deadline: Instant) -> Verdict {
         let (request, origin) = match self.request(signer, payload, target) {
             Ok(request) => request,
             Err(refused) => return refused,
         };
         let origin = self.origins.of(&origin);
-        let deadline = Instant::now() + TRIED_FOR;
+        origin.budget.tries(1, Instant::now());
         let mut wait = FIRST_WAIT;
         loop {
-            let verdict = self.once(request.clone(), &origin).await;
+            let Tried { verdict, is_answer } = self.once(request.clone(), &origin).await;
             let Verdict::Later { after, .. } = verdict else { return verdict };
-            // Between half and all of it: those who wait do not come back all at once.
-            let wait_now = after.unwrap_or_else(|| wait.mul_f64(fastrand::f64().mul_add(0.5, 0.5)));
-            if Instant::now() + wait_now >= deadline {
+            // Between half and all of it: those who wait do not come back all at once. What is asked for is kept to.
+            let dice = fastrand::f64();
+            let own = wait.mul_f64(dice.mul_add(0.5, 0.5));
+            let wait_now = after.map_or(own, |asked| own.max(asked.mul_f64(dice.mul_add(0.1, 1.1))));
+            let now = Instant::now();
+            if now + wait_now >= deadline || (is_answer && !origin.budget.repeats(now)) {
                 return verdict;
             }
             sleep(wait_now).await;
@@ -127,15 +138,16 @@ impl Client {
     }
 
     /// Sends a request to its push service once.
-    async fn once(&self, request: Request<Full<Bytes>>, origin: &Origin) -> Verdict {
-        let no_connection = || Verdict::Later { code: NO_CONNECTION.into(), after: None };
+    async fn once(&self, request: Request<Full<Bytes>>, origin: &Origin) -> Tried {
+        let no_answer = |verdict| Tried { verdict, is_answer: false };
+        let no_connection = || no_answer(Verdict::Later { code: NO_CONNECTION.into(), after: None });
         let Ok(turn @ (Turn::Any | Turn::First { .. })) = timeout(PATIENCE, origin.turn()).await else {
             return no_connection();
         };
-        let verdict = match timeout(PATIENCE, self.answered(request)).await {
+        let tried = match timeout(PATIENCE, self.answered(request)).await {
             Ok(Ok(verdict)) => {
                 origin.reached();
-                verdict
+                Tried { verdict, is_answer: true }
             }
             Ok(Err(error)) if matches!(source(&error), Some(connector::Error::Io(_))) => {
                 origin.failed();
@@ -143,18 +155,18 @@ impl Client {
             }
             Ok(Err(error)) => {
                 origin.lost();
-                of_failure(&error)
+                no_answer(of_failure(&error))
             }
             Err(_) => {
                 if matches!(turn, Turn::First { .. }) {
                     // The others need not find out one by one.
                     origin.failed();
                 }
-                Verdict::Unknown("no answer".into())
+                no_answer(Verdict::Unknown("no answer".into()))
             }
         };
         drop(turn);
-        verdict
+        tried
     }
 
     /// The request and the origin of its push service, or why there can be none.

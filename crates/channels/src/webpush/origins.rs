@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use crate::budget::Budget;
+
 /// A push service that answered is taken to be connected for this long: less than connections are kept open.
 const REACHED_FOR: Duration = Duration::from_secs(60);
 
@@ -24,6 +26,9 @@ pub(super) struct Origins(Mutex<HashMap<String, Arc<Origin>>>);
 /// One push service.
 #[derive(Debug)]
 pub(super) struct Origin {
+    /// How many messages may be sent to it once more, of all apps: it is the same service for each, and a stranger's own origin
+    /// takes nothing from the others.
+    pub(super) budget: Budget,
     first: Semaphore,
     state: Mutex<State>,
 }
@@ -56,7 +61,8 @@ impl Origins {
         if origins.len() >= REMEMBERED {
             origins.clear();
         }
-        let new = Arc::new(Origin { first: Semaphore::new(1), state: Mutex::new(State::Unknown) });
+        let budget = Budget::new(Instant::now());
+        let new = Arc::new(Origin { budget, first: Semaphore::new(1), state: Mutex::new(State::Unknown) });
         origins.insert(origin.to_owned(), new.clone());
         new
     }

@@ -231,6 +231,26 @@ async fn a_server_that_is_shutting_down_is_left_for_another_connection() {
 }
 
 #[tokio::test]
+async fn what_the_vendor_refuses_is_sent_again_within_a_budget_and_what_it_has_not_looked_at_as_ever() {
+    const MANY: u64 = 3_000;
+    let line = Line::new(Habits { next: Some((u64::MAX, Reply::new(503, "ServiceUnavailable"))), ..Habits::default() });
+    let line = line.await;
+    let begun = Instant::now();
+    let verdicts = line.send(&(0..MANY as usize).map(target).collect::<Vec<_>>()).await;
+    assert_eq!(count(&verdicts), all("ServiceUnavailable", MANY as usize));
+    // Each once, and two thousand of them, or their like, once more.
+    let spent = MANY + 2_000;
+    assert!((spent..=spent + 10).contains(&line.sim.counts()[0]), "{:?}", line.sim.counts());
+    assert!(begun.elapsed() < PATIENCE.tried_for / 2, "{:?}", begun.elapsed());
+    *line.sim.habits() = Habits { really: Some(10), latency: Duration::from_millis(5), ..Habits::default() };
+    assert_eq!(line.send(&[target(MANY as usize)]).await, [Verdict::Accepted]);
+    let before = line.sim.counts()[0];
+    let others: Vec<Target> = (0..200).map(target).collect();
+    assert_eq!(count(&line.send(&others).await), all("", 200), "streams that are refused cost nothing");
+    assert!(line.sim.counts()[0] > before + 200, "some were");
+}
+
+#[tokio::test]
 async fn where_nobody_is_nothing_is_sent() {
     let mut line = patient(Line::new(Habits::default()).await, 1_000, 300);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
