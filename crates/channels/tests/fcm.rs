@@ -228,6 +228,28 @@ async fn an_access_token_is_replaced_before_its_end() {
 }
 
 #[tokio::test]
+async fn while_an_access_token_is_good_nobody_waits_for_the_next() {
+    const SLOW: Duration = Duration::from_secs(2);
+    let (sim, fcm) = sim().await;
+    let behaviour = Behaviour { bearer_seconds: 12, ..Behaviour::default() };
+    sim.behave(behaviour.clone());
+    let push = opened(&fcm);
+    assert_eq!(push.send(&many(1), &Values::default()).await, [Verdict::Accepted]);
+    sim.behave(Behaviour { bearer_latency_ms: SLOW.as_millis() as u64, ..behaviour });
+    let begun = Instant::now();
+    while sim.record().bearers < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(12), "it is never replaced");
+        let asked = Instant::now();
+        assert_eq!(push.send(&many(1), &Values::default()).await, [Verdict::Accepted]);
+        assert!(asked.elapsed() < SLOW, "{:?}", asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // And no more than that was fetched for all of them.
+    assert_eq!(push.send(&many(100), &Values::default()).await, vec![Verdict::Accepted; 100]);
+    assert_eq!(sim.record().bearers, 2);
+}
+
+#[tokio::test]
 async fn numbers_of_any_size_from_google_are_taken_for_long_and_break_nothing() {
     let (sim, fcm) = sim().await;
     let rules = rule("token-1", "UNAVAILABLE", None, Some(u64::MAX)).rules;

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue};
 use pigeonloft_model::verdict::code;
 use pigeonloft_model::{Code, Verdict};
 use serde::Deserialize;
-use tokio::sync::OnceCell;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::credentials::{BadCredentials, Credentials, ServiceAccount};
@@ -26,7 +26,7 @@ const NOT_RENEWED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a token is believed to be good, whatever is said of it, seconds. Google's are for an hour.
 const LIFETIME_S: RangeInclusive<u64> = 1..=86_400;
 
-/// How long Google is left alone after it gave no token.
+/// How long Google is left alone after it gave no token, at least.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Where tokens come from, and the one in use.
@@ -40,13 +40,15 @@ pub(super) struct Bearers {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The token in use, or the place for the next one, which one fetches and the others wait for.
-    current: Arc<OnceCell<Bearer>>,
-    /// The one before, which is good for a while.
-    before: Option<Bearer>,
+    current: Option<Bearer>,
+    /// What becomes of the next one, while it is fetched.
+    fetching: Option<Fetching>,
     /// Until when none is asked for, and why.
     failed: Option<(Instant, Verdict)>,
 }
+
+/// A token that is fetched, as soon as it is there, or why there is none.
+type Fetching = watch::Receiver<Option<Result<HeaderValue, Verdict>>>;
 
 #[derive(Debug, Clone)]
 struct Bearer {
@@ -85,56 +87,68 @@ impl Bearers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The authorization of messages now.
+    /// The authorization of messages now. While one is good, nobody waits for the next.
     ///
     /// # Errors
     /// There is none, and this is what becomes of them.
-    pub(super) async fn authorization(&self) -> Result<HeaderValue, Verdict> {
-        let now = Instant::now();
-        let (current, before) = {
-            let mut state = self.state();
-            if let Some(bearer) = state.current.get().filter(|bearer| bearer.renewed_at <= now).cloned() {
-                state.before = Some(bearer);
-                state.current = Arc::default();
+    pub(super) async fn authorization(self: &Arc<Self>) -> Result<HeaderValue, Verdict> {
+        let mut fetching = {
+            let (mut state, now) = (self.state(), Instant::now());
+            let current = state.current.as_ref().filter(|bearer| now < bearer.until);
+            let good = current.map(|bearer| bearer.authorization.clone());
+            if current.is_none_or(|bearer| bearer.renewed_at <= now) {
+                match (&state.fetching, &state.failed) {
+                    // Unless its task broke off.
+                    (Some(fetching), _) if fetching.has_changed().is_ok() => {}
+                    (_, Some((until, verdict))) if now < *until => return good.ok_or_else(|| verdict.clone()),
+                    _ => state.fetching = Some(self.fetch()),
+                }
             }
-            (state.current.clone(), state.before.clone().filter(|bearer| now < bearer.until))
+            match (good, &state.fetching) {
+                (Some(good), _) => return Ok(good),
+                (None, Some(fetching)) => fetching.clone(),
+                (None, None) => return Err(ends()),
+            }
         };
-        match current.get_or_try_init(|| self.fetch()).await {
-            Ok(bearer) => Ok(bearer.authorization.clone()),
-            Err(verdict) => before.map(|bearer| bearer.authorization).ok_or(verdict),
-        }
+        let fetched = fetching.wait_for(Option::is_some).await;
+        fetched.ok().and_then(|fetched| fetched.clone()).unwrap_or_else(|| Err(ends()))
     }
 
     /// This authorization was refused. The next one is another, or, where it is too young for that to help, this is what
     /// becomes of the messages.
     pub(super) fn refused(&self, authorization: &HeaderValue, code: Code) -> Result<(), Verdict> {
         let mut state = self.state();
-        let refused = |bearer: &Bearer| bearer.authorization == *authorization;
-        state.before.take_if(|before| refused(before));
-        match state.current.get().filter(|current| refused(current)) {
-            Some(bearer) if bearer.since.elapsed() < NOT_RENEWED_WITHIN => Err(Verdict::Configuration(code)),
-            Some(_) => {
-                state.current = Arc::default();
-                Ok(())
+        match state.current.take_if(|current| current.authorization == *authorization) {
+            Some(bearer) if bearer.since.elapsed() < NOT_RENEWED_WITHIN => {
+                state.current = Some(bearer);
+                Err(Verdict::Configuration(code))
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 
-    async fn fetch(&self) -> Result<Bearer, Verdict> {
-        let failed = self.state().failed.clone();
-        if let Some((until, verdict)) = failed
-            && Instant::now() < until
-        {
-            return Err(verdict);
-        }
-        let fetched = self.ask().await;
-        let mut state = self.state();
-        state.failed = fetched.as_ref().err().map(|verdict| {
-            tracing::warn!(account = ?self.account, code = verdict.code().map(|code| &**code), "no access token for FCM");
-            (Instant::now() + PAUSE, verdict.clone())
+    /// Fetches a token, whoever waits for it.
+    fn fetch(self: &Arc<Self>) -> Fetching {
+        let (tell, fetching) = watch::channel(None);
+        let bearers = self.clone();
+        tokio::spawn(async move {
+            let fetched = bearers.ask().await;
+            let mut state = bearers.state();
+            state.fetching = None;
+            tell.send_replace(Some(match fetched {
+                Ok(bearer) => {
+                    state.failed = None;
+                    Ok(state.current.insert(bearer).authorization.clone())
+                }
+                Err(verdict) => {
+                    let code = verdict.code().map(|code| &**code);
+                    tracing::warn!(account = ?bearers.account, code, "no access token for FCM");
+                    state.failed = Some((Instant::now() + pause(&verdict, fastrand::f64()), verdict.clone()));
+                    Err(verdict)
+                }
+            }));
         });
-        fetched
+        fetching
     }
 
     async fn ask(&self) -> Result<Bearer, Verdict> {
@@ -158,7 +172,7 @@ impl Bearers {
             // What is wrong with the account or the clock stays so; the rest is Google's.
             return Err(match answer.status {
                 400..=404 => Verdict::Configuration(code(&word)),
-                _ => Verdict::Later { code: code(&word), after: Some(answer.after.unwrap_or(PAUSE)) },
+                _ => Verdict::Later { code: code(&word), after: Some(answer.after.unwrap_or_default().max(PAUSE)) },
             });
         }
         let wrong = || later("no token in the answer".into());
@@ -168,5 +182,34 @@ impl Bearers {
         let lifetime = Duration::from_secs(expires_in.clamp(*LIFETIME_S.start(), *LIFETIME_S.end()));
         let renewed_after = lifetime.saturating_sub(RENEWED_BEFORE).max(lifetime / 2);
         Ok(Bearer { authorization, since, renewed_at: since + renewed_after, until: since + lifetime })
+    }
+}
+
+/// How long Google is left alone after this: as long as it asks, and up to a fifth more. `dice`: from 0 to 1.
+fn pause(verdict: &Verdict, dice: f64) -> Duration {
+    let asked = match verdict {
+        Verdict::Later { after: Some(after), .. } => *after,
+        _ => PAUSE,
+    };
+    asked.max(PAUSE).mul_f64(dice.mul_add(0.2, 1.0))
+}
+
+/// What becomes of messages whose token nobody fetches any more.
+fn ends() -> Verdict {
+    Verdict::Later { code: "no token in time".into(), after: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn google_is_left_alone_as_long_as_it_asks_and_not_shorter_than_is_usual() {
+        let of = |after| Verdict::Later { code: "status 503".into(), after };
+        let seconds = |verdict, dice| pause(&verdict, dice).as_secs_f64();
+        assert_eq!(seconds(of(Some(Duration::from_secs(120))), 0.0), 120.0);
+        assert_eq!(seconds(of(Some(Duration::from_secs(120))), 1.0), 144.0);
+        assert_eq!(seconds(of(Some(Duration::ZERO)), 0.0), 10.0);
+        assert_eq!(seconds(Verdict::Configuration("invalid_grant".into()), 0.5), 11.0);
     }
 }

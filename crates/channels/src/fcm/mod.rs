@@ -42,7 +42,7 @@ const MESSAGES_PER_MINUTE: u32 = 600_000;
 #[derive(Debug)]
 pub struct Fcm {
     path: String,
-    bearers: Bearers,
+    bearers: Arc<Bearers>,
     quota: Quota,
     client: Client,
 }
@@ -53,7 +53,7 @@ impl Fcm {
     /// # Errors
     /// What is wrong with them.
     pub fn new(credentials: &Credentials) -> Result<Self, BadCredentials> {
-        let bearers = Bearers::new(credentials)?;
+        let bearers = Arc::new(Bearers::new(credentials)?);
         let per_minute = credentials.messages_per_minute.unwrap_or(MESSAGES_PER_MINUTE);
         Ok(Self {
             path: format!("/v1/projects/{}/messages:send", bearers.project_id()),

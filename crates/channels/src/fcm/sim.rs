@@ -48,6 +48,8 @@ pub struct Behaviour {
     pub goes_away_after: u32,
     /// Seconds that an access token is good for, by what it says; 0: 3,599, as Google has.
     pub bearer_seconds: u64,
+    /// Milliseconds before each answer to a request for an access token.
+    pub bearer_latency_ms: u64,
     /// No access token is given: the account was deleted.
     pub gives_no_bearer: bool,
 }
@@ -224,6 +226,7 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
     let Some(body) = whole(body).await else { return };
     let reply = if head.uri.path() == TOKEN_PATH {
         let behaviour = lock(&shared.state).behaviour.clone();
+        sleep(Duration::from_millis(behaviour.bearer_latency_ms)).await;
         let given =
             if behaviour.gives_no_bearer { None } else { lock(&shared.bearers).give(&body, behaviour.bearer_seconds) };
         match given {

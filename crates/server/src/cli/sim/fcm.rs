@@ -21,7 +21,7 @@ const LOOKS_EVERY: Duration = Duration::from_millis(200);
 /// The file given as --behaviour is a JSON object of any of: latency_ms; rules, a list of {"token": how it begins, "answer":
 /// UNREGISTERED, INVALID_ARGUMENT, SENDER_ID_MISMATCH, QUOTA_EXCEEDED, UNAVAILABLE, INTERNAL, THIRD_PARTY_AUTH_ERROR,
 /// REFUSED_STREAM, RESET or SILENCE, "times": how often, "retry_after": seconds}; streams, at once on a connection;
-/// goes_away_after, messages; bearer_seconds; gives_no_bearer. It is read again whenever it changes.
+/// goes_away_after, messages; bearer_seconds; bearer_latency_ms; gives_no_bearer. It is read again whenever it changes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
         openssl genpkey -algorithm RSA -out sim.key\n  \
