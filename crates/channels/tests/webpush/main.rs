@@ -1,5 +1,7 @@
 //! The way to browsers, against the push service that is simulated: what arrives, and what each misbehaviour comes to.
 
+mod streams;
+
 use std::collections::HashSet;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,6 +14,7 @@ use pigeonloft_channels::webpush::sim::Sim;
 use pigeonloft_channels::webpush::{Client, Credentials, PLAINTEXT_MAX, Permits, WebPush};
 use pigeonloft_model::attribute::Values;
 use pigeonloft_model::{DeviceId, Platform, Push, PushId, Verdict, Zone};
+use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -56,6 +59,17 @@ fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().tls_config(tls).build().into()
 }
 
+/// A certificate of localhost, and TLS with it for these protocols.
+fn tls(protocols: &[&[u8]]) -> (CertificateDer<'static>, Arc<ServerConfig>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let certificate = made.cert.der().clone();
+    let tls = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let tls = tls.with_safe_default_protocol_versions().expect("the provider has them").with_no_client_auth();
+    let mut tls = tls.with_single_cert(vec![certificate.clone()], made.signing_key.into()).expect("they fit");
+    tls.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    (certificate, Arc::new(tls))
+}
+
 impl World {
     async fn begin() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
@@ -66,17 +80,12 @@ impl World {
 
     /// One over TLS and HTTP/2.
     async fn over_http_2() -> Self {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        let certificate = made.cert.der().clone();
-        let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-        let tls = tls.with_safe_default_protocol_versions().expect("the provider has them").with_no_client_auth();
-        let mut tls = tls.with_single_cert(vec![certificate.clone()], made.signing_key.into()).expect("they fit");
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let (certificate, tls) = tls(&[b"h2", b"http/1.1"]);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let sim = listener.local_addr().expect("it listens");
         let base = format!("https://localhost:{}", sim.port());
         let origin = base.clone();
-        tokio::spawn(async move { Sim::serve(listener, &origin, Some(Arc::new(tls))).await });
+        tokio::spawn(async move { Sim::serve(listener, &origin, Some(tls)).await });
         let private = Permits { plain_http: false, private_addresses: true };
         Self { base, sim, webpush: way(private, vec![certificate]) }
     }
