@@ -44,7 +44,7 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// One that takes the tokens of this team, or of any.
+    /// One that takes the tokens of this team, or of any; over a connection that shows a certificate, messages without.
     #[must_use]
     pub fn new(team: Option<Team>) -> Arc<Self> {
         Arc::new(Self {

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use super::sim::{Habits, Reply, Sim, Team, url};
 use super::*;
+use crate::http2::{Endpoint, ask};
 
 /// Credentials with a key that was just made.
 pub(super) fn credentials(url: &str) -> Credentials {
@@ -86,6 +87,27 @@ async fn one_bad_token_fails_none_of_its_neighbours() {
             Verdict::Accepted,
         ]
     );
+}
+
+#[tokio::test]
+async fn a_sim_that_knows_no_team_takes_any_teams_token_and_no_message_without_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = url(listener.local_addr().unwrap(), false);
+    tokio::spawn(Sim::new(None).serve(listener, None));
+    let mut line = Line::new(Habits::default()).await;
+    line.client = Client::new(Endpoint::new(&at, None).unwrap());
+    assert_eq!(line.send(&[target(1)]).await, [Verdict::Accepted]);
+    let refused = async |authorization: Option<&str>| {
+        let headers = authorization.map(|text| (AUTHORIZATION, HeaderValue::from_str(text).unwrap()));
+        let request = line.client.endpoint().post("/3/device/00", headers.into_iter().collect());
+        let answer = ask(line.client.endpoint(), request.unwrap(), Bytes::new()).await.unwrap();
+        assert_eq!(answer.status, 403);
+        String::from_utf8(answer.body).unwrap()
+    };
+    assert_eq!(refused(None).await, r#"{"reason":"MissingProviderToken"}"#);
+    for none in ["bearer", "bearer a.b.c", "bearer e30.e30.AA"] {
+        assert_eq!(refused(Some(none)).await, r#"{"reason":"InvalidProviderToken"}"#, "{none}");
+    }
 }
 
 #[tokio::test]

@@ -43,24 +43,58 @@ impl Team {
 
     /// Whether a token is this team's and of now; the reason Apple gives, if not.
     pub(in crate::apns) fn check(&self, authorization: &str) -> Result<(), &'static str> {
-        let invalid = "InvalidProviderToken";
-        let token = authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let (signed, signature) = token.and_then(|(_, token)| token.rsplit_once('.')).ok_or(invalid)?;
-        let (header, claims) = signed.split_once('.').ok_or(invalid)?;
+        let token = ProviderToken::of(authorization).ok_or(INVALID)?;
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.public)
+            .verify(token.signed.as_bytes(), &token.signature)
+            .map_err(|_| INVALID)?;
+        if token.header["kid"] != *self.key_id || token.claims["iss"] != *self.team_id {
+            return Err(INVALID);
+        }
+        token.check_age()
+    }
+}
+
+/// Whether a token is one of whichever team, and of now; the reason Apple gives, if not. Its signature is not looked at.
+pub(super) fn of_any_team(authorization: &str) -> Result<(), &'static str> {
+    let token = ProviderToken::of(authorization).ok_or(INVALID)?;
+    let names = |text: &Value| text.as_str().is_some_and(|text| !text.is_empty());
+    if token.signature.len() != SIGNATURE_BYTES || !names(&token.header["kid"]) || !names(&token.claims["iss"]) {
+        return Err(INVALID);
+    }
+    token.check_age()
+}
+
+/// The reason with which Apple refuses a token that is none of the team's.
+const INVALID: &str = "InvalidProviderToken";
+
+/// Bytes of a signature.
+const SIGNATURE_BYTES: usize = 64;
+
+/// A token, taken apart.
+struct ProviderToken<'a> {
+    signed: &'a str,
+    signature: Vec<u8>,
+    header: Value,
+    claims: Value,
+}
+
+impl<'a> ProviderToken<'a> {
+    fn of(authorization: &'a str) -> Option<Self> {
+        let (_, token) = authorization.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
+        let (signed, signature) = token.rsplit_once('.')?;
+        let (header, claims) = signed.split_once('.')?;
         let [signature, header, claims] =
             [signature, header, claims].map(|part| BASE64URL.decode(part).unwrap_or_default());
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.public)
-            .verify(signed.as_bytes(), &signature)
-            .map_err(|_| invalid)?;
         let [header, claims] = [header, claims].map(|json| serde_json::from_slice::<Value>(&json).unwrap_or_default());
-        if header["alg"] != "ES256" || header["kid"] != *self.key_id || claims["iss"] != *self.team_id {
-            return Err(invalid);
-        }
+        (header["alg"] == "ES256").then_some(Self { signed, signature, header, claims })
+    }
+
+    fn check_age(&self) -> Result<(), &'static str> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        match claims["iat"].as_u64() {
+        match self.claims["iat"].as_u64() {
             Some(issued) if now.saturating_sub(issued) > OLDEST_S => Err("ExpiredProviderToken"),
             Some(issued) if issued <= now + 60 => Ok(()),
-            _ => Err(invalid),
+            _ => Err(INVALID),
         }
     }
 }

@@ -26,7 +26,7 @@ pub(in crate::cli) struct Apns {
     /// Address and port; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:2197")]
     listen: SocketAddr,
-    /// The .p8 file whose signatures it takes [default: any signature]
+    /// The .p8 file whose signatures it takes [default: any team's tokens, whose form and age alone are looked at]
     #[arg(long, value_name = "FILE", requires = "key_id", requires = "team_id")]
     key: Option<PathBuf>,
     /// The id of the key
