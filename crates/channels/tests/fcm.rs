@@ -39,11 +39,7 @@ async fn with(change: impl FnOnce(&mut Credentials)) -> (Sim, Arc<Fcm>) {
 }
 
 fn opened(fcm: &Arc<Fcm>) -> Box<dyn Opened> {
-    opened_with(fcm, "notify")
-}
-
-fn opened_with(fcm: &Arc<Fcm>, message_type: &str) -> Box<dyn Opened> {
-    let body = json!({ "audience_type": "account", "account_list": ["ann"], "message_type": message_type,
+    let body = json!({ "audience_type": "account", "account_list": ["ann"], "message_type": "notify",
         "message": { "title": "t", "content": "c" } });
     let push = Push::parse(body.to_string().as_bytes(), Platform::Android, NOW, Zone::CHINA).expect("it is a push");
     fcm.clone()
@@ -124,19 +120,6 @@ async fn what_is_not_taken_now_is_sent_again_until_it_is() {
         assert_eq!(opened(&fcm).send(&many(20), &Values::default()).await, vec![Verdict::Accepted; 20], "{answer}");
     }
     assert!(taken(&sim).values().all(|times| *times == 3), "each once");
-}
-
-#[tokio::test]
-async fn what_shows_nothing_is_not_sent_again_where_google_may_have_delivered_it() {
-    let (sim, fcm) = sim().await;
-    let push = opened_with(&fcm, "message");
-    let answers = [("unavailable", "UNAVAILABLE"), ("internal", "INTERNAL"), ("refused", "REFUSED_STREAM")];
-    let rules = answers.map(|(token, answer)| rule(token, answer, Some(1), None).rules.remove(0));
-    sim.behave(Behaviour { rules: rules.into(), ..Behaviour::default() });
-    let verdicts = push.send(&targets(["a", "unavailable", "internal", "refused"]), &Values::default()).await;
-    let unknown = |word: &'static str| Verdict::Unknown(word.into());
-    assert_eq!(verdicts, [Verdict::Accepted, unknown("UNAVAILABLE"), unknown("INTERNAL"), Verdict::Accepted]);
-    assert_eq!(sim.record().requests, 5, "that of the refused stream twice");
 }
 
 #[tokio::test]

@@ -4,8 +4,7 @@
 //! makes the bytes of a push; `quota` spreads messages as the project may send them; `verdict` reads the answers. [`sim`] is
 //! the other side, for whoever has no account with Google: tests, and developers.
 //!
-//! A notification that is sent again replaces the first on the device, for both carry the push's `tag`. A message that shows
-//! nothing has none, and is not sent again where FCM may have taken it.
+//! A message that is sent again replaces the first on the device, for both carry the push's `tag`.
 
 mod bearers;
 mod credentials;
@@ -111,7 +110,7 @@ impl Speaks for Sending<'_> {
     }
 
     fn read(&self, answer: &Answer) -> Authorized {
-        verdict::read(answer.status, &answer.body, answer.after, self.payload.replaces)
+        verdict::read(answer.status, &answer.body, answer.after)
     }
 
     fn concerns(&self, code: &str) -> Concerns {

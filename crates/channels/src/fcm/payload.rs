@@ -36,8 +36,6 @@ pub(super) struct Payload {
     push_id: PushId,
     /// Unix seconds; 0: it is not kept for a device that is offline.
     expire_at: i64,
-    /// A second one takes the place of the first, by its tag, as what is shown does. What is handed to the app does not.
-    pub(super) replaces: bool,
     around: Around,
     texts: Texts,
 }
@@ -69,8 +67,7 @@ impl Payload {
             true => Texts::Filled(Box::new(given)),
             false => Texts::Same(around.fits(given.filled(str::to_owned))?),
         };
-        let replaces = push.message_type == MessageType::Notify;
-        Ok(Self { push_id, expire_at, replaces, around, texts })
+        Ok(Self { push_id, expire_at, around, texts })
     }
 
     /// The body for one device, sent at `now` (unix seconds).

@@ -48,9 +48,9 @@ struct Violation {
 }
 
 /// What an answer says of the message, or that the access token was refused, in place of which another may be taken.
-/// `after`: what it says in `retry-after`. `replaces`: a second message takes the place of the first.
-pub(super) fn read(status: u16, body: &[u8], after: Option<Duration>, replaces: bool) -> Authorized {
-    match verdict(status, body, after, replaces) {
+/// `after`: what it says in `retry-after`.
+pub(super) fn read(status: u16, body: &[u8], after: Option<Duration>) -> Authorized {
+    match verdict(status, body, after) {
         Verdict::Configuration(code) if code == UNAUTHENTICATED => Authorized::No(code),
         verdict => Authorized::Yes(verdict),
     }
@@ -61,7 +61,7 @@ pub(super) fn is_quota(word: &str) -> bool {
     QUOTA.contains(&word)
 }
 
-fn verdict(status: u16, body: &[u8], after: Option<Duration>, replaces: bool) -> Verdict {
+fn verdict(status: u16, body: &[u8], after: Option<Duration>) -> Verdict {
     if (200..300).contains(&status) {
         return Verdict::Accepted;
     }
@@ -75,8 +75,6 @@ fn verdict(status: u16, body: &[u8], after: Option<Duration>, replaces: bool) ->
         // Of another project than the credentials'; devices of this one may follow.
         ("SENDER_ID_MISMATCH", _) => Verdict::Refused(code(&word)),
         (word, status) if status == 429 || is_quota(word) => later(QUOTA_PAUSE),
-        // It may have been delivered all the same.
-        ("UNAVAILABLE" | "INTERNAL", _) | (_, 500..) if !replaces => Verdict::Unknown(code(&word)),
         ("UNAVAILABLE" | "INTERNAL", _) | (_, 500..) => later(OVERLOAD_PAUSE),
         // A 404 that names no token is a project that is not there.
         ("THIRD_PARTY_AUTH_ERROR", _) | (_, 401 | 403 | 404) => Verdict::Configuration(code(&word)),
@@ -117,7 +115,7 @@ mod tests {
 
     fn of(status: u16, google: &str, details: Value) -> Verdict {
         let body = json!({ "error": { "code": status, "message": "…", "status": google, "details": details } });
-        verdict(status, body.to_string().as_bytes(), None, true)
+        verdict(status, body.to_string().as_bytes(), None)
     }
 
     fn fcm(status: u16, google: &str, word: &str) -> Verdict {
@@ -134,7 +132,7 @@ mod tests {
 
     #[test]
     fn each_documented_answer_has_its_verdict() {
-        assert_eq!(verdict(200, br#"{"name":"projects/p/messages/1"}"#, None, true), Verdict::Accepted);
+        assert_eq!(verdict(200, br#"{"name":"projects/p/messages/1"}"#, None), Verdict::Accepted);
         assert_eq!(fcm(404, "NOT_FOUND", "UNREGISTERED"), dead("UNREGISTERED"));
         assert_eq!(
             fcm(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH"),
@@ -169,26 +167,18 @@ mod tests {
     fn what_the_answer_says_of_waiting_counts_more_than_what_is_usual() {
         let minute = Some(Duration::from_secs(90));
         for status in [429, 500, 503] {
-            let Verdict::Later { after, .. } = verdict(status, b"", minute, true) else { panic!("{status}") };
+            let Verdict::Later { after, .. } = verdict(status, b"", minute) else { panic!("{status}") };
             assert_eq!(after, minute);
         }
     }
 
     #[test]
-    fn what_fcm_may_have_delivered_is_unknown_where_a_second_message_would_be_another() {
-        for status in [500, 502, 503] {
-            assert_eq!(verdict(status, b"", None, false), Verdict::Unknown(format!("status {status}").into()));
-        }
-        assert_eq!(verdict(429, b"", None, false), later("status 429", 60), "it was not looked at");
-    }
-
-    #[test]
     fn what_is_no_answer_of_fcm_is_read_by_its_status() {
-        assert_eq!(verdict(502, b"<html>", None, true), later("status 502", 10));
-        assert_eq!(verdict(429, b"", None, true), later("status 429", 60));
-        assert_eq!(verdict(404, b"{}", None, true), Verdict::Configuration("status 404".into()));
-        assert_eq!(verdict(413, br#"{"error": 7}"#, None, true), Verdict::Refused("status 413".into()));
-        let unauthorized = |body: &str| matches!(read(401, body.as_bytes(), None, true), Authorized::No(_));
+        assert_eq!(verdict(502, b"<html>", None), later("status 502", 10));
+        assert_eq!(verdict(429, b"", None), later("status 429", 60));
+        assert_eq!(verdict(404, b"{}", None), Verdict::Configuration("status 404".into()));
+        assert_eq!(verdict(413, br#"{"error": 7}"#, None), Verdict::Refused("status 413".into()));
+        let unauthorized = |body: &str| matches!(read(401, body.as_bytes(), None), Authorized::No(_));
         assert!(unauthorized(r#"{"error":{"status":"UNAUTHENTICATED"}}"#));
         let of_apple = r#"{"error":{"status":"UNAUTHENTICATED","details":[{"errorCode":"THIRD_PARTY_AUTH_ERROR"}]}}"#;
         assert!(!unauthorized(of_apple), "the token is in order");
