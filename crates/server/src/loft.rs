@@ -75,11 +75,7 @@ impl Loft {
             estimates: Turns::new(ESTIMATES_AT_ONCE),
             registrations: Registrations::new(&config.device),
             hourly: Hourly::new(config.statistics.calls_per_hour),
-            vendors: Vendors::new(
-                Vault::new(&config.credentials.key, &config.credentials.key_file, &config.data_dir),
-                &config,
-                metrics.clone(),
-            ),
+            vendors: Vendors::new(Vault::of(&config), &config, metrics.clone()),
             config,
             store,
             hub,

@@ -11,12 +11,14 @@ use pigeonloft_store::Store;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::chain::chain;
 use crate::config::Config;
 use crate::desk::FrontDesk;
 use crate::loft::Loft;
 use crate::metrics::Metrics;
 use crate::net::{Addresses, Listeners};
 use crate::packages::PackageFolder;
+use crate::vault::{Unopened, Vault};
 use crate::{api, dispatch, housekeeping, net, openings, recorder, stops};
 
 /// Why a server did not start.
@@ -70,6 +72,13 @@ pub async fn run(
     let orphans = PackageFolder::of(&config).prepare(&store).await.map_err(unusable)?;
     if orphans > 0 {
         tracing::warn!(orphans, "files of uploads that never ended were removed");
+    }
+    let sealed = store.credentials_of_all_apps().await.map_err(no_database)?;
+    if let Some(Unopened { count, first: (access_id, channel), error }) = Vault::of(&config).unopened(&sealed) {
+        tracing::error!(
+            count, %access_id, %channel, reason = chain(&error),
+            "credentials with vendors cannot be opened: messages for these channels wait in inboxes"
+        );
     }
     let grace = Duration::from_secs(config.shutdown.grace_s);
     let unfinished = store.unfinished().await.map_err(no_database)?;

@@ -8,10 +8,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use pigeonloft_model::{AccessId, Channel};
+use pigeonloft_store::SealedCredentials;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
+use crate::config::Config;
+
 /// Name of the file in the data folder.
-const KEY_FILE: &str = "credentials.key";
+pub const KEY_FILE: &str = "credentials.key";
 
 /// Bytes of the key.
 const KEY_BYTES: usize = 32;
@@ -46,6 +49,17 @@ pub enum Error {
     Random,
 }
 
+/// Credentials that cannot be opened.
+#[derive(Debug)]
+pub struct Unopened {
+    /// How many.
+    pub count: usize,
+    /// Whose the first of them are.
+    pub first: (AccessId, Channel),
+    /// Why that one cannot be opened.
+    pub error: Error,
+}
+
 /// Where the key is.
 #[derive(Clone)]
 pub struct Vault {
@@ -66,6 +80,12 @@ impl Vault {
     pub fn new(key: &str, file: &Path, data_dir: &Path) -> Self {
         let file = if file.as_os_str().is_empty() { data_dir.join(KEY_FILE) } else { file.to_owned() };
         Self { key: Some(key.to_owned()).filter(|key| !key.is_empty()), file }
+    }
+
+    /// That of a server.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self::new(&config.credentials.key, &config.credentials.key_file, &config.data_dir)
     }
 
     /// Seals a text for an app's channel: for another it does not open. Makes a key where there is none.
@@ -100,6 +120,20 @@ impl Vault {
         String::from_utf8(opened.to_vec()).map_err(|_| Error::NotOurs)
     }
 
+    /// Those of these credentials that cannot be opened, if there are any.
+    #[must_use]
+    pub fn unopened(&self, all: &[(AccessId, SealedCredentials)]) -> Option<Unopened> {
+        let mut unopened: Option<Unopened> = None;
+        for (access_id, SealedCredentials { channel, sealed }) in all {
+            let Err(error) = self.open(*access_id, *channel, sealed) else { continue };
+            match &mut unopened {
+                Some(unopened) => unopened.count += 1,
+                None => unopened = Some(Unopened { count: 1, first: (*access_id, *channel), error }),
+            }
+        }
+        unopened
+    }
+
     fn key(&self) -> Result<LessSafeKey, Error> {
         if let Some(key) = &self.key {
             return parse(key);
@@ -125,6 +159,12 @@ impl Vault {
         written.map_err(|source| Error::File { path: self.file.clone(), source })?;
         parse(&text)
     }
+}
+
+/// Whether a text is a key.
+#[must_use]
+pub fn is_key(text: &str) -> bool {
+    parse(text).is_ok()
 }
 
 fn aad(access_id: AccessId, channel: Channel) -> Aad<String> {

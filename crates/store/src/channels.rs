@@ -127,6 +127,19 @@ fn known(name: &str) -> Result<Channel> {
     name.parse().map_err(|_| Error::Corrupt { what: "channel", value: name.to_owned() })
 }
 
+/// The credentials of all apps, by app and the channel's name.
+pub(crate) fn of_all_apps(connection: &Connection) -> Result<Vec<(AccessId, SealedCredentials)>> {
+    let mut statement =
+        connection.prepare_cached("SELECT access_id, channel, sealed FROM app_channel ORDER BY access_id, channel")?;
+    let mut found = statement.query([])?;
+    let mut all = Vec::new();
+    while let Some(row) = found.next()? {
+        let channel = known(row.get_ref(1)?.as_str().unwrap_or_default())?;
+        all.push((AccessId(row.get(0)?), SealedCredentials { channel, sealed: row.get(2)? }));
+    }
+    Ok(all)
+}
+
 impl Store {
     /// Which of these devices have a token on one of these channels, and which, in the order of devices.
     ///
@@ -199,6 +212,14 @@ impl Store {
             Ok(all)
         })
         .await
+    }
+
+    /// The credentials of all apps with vendors, by app and the channel's name.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn credentials_of_all_apps(&self) -> Result<Vec<(AccessId, SealedCredentials)>> {
+        self.read(of_all_apps).await
     }
 
     /// What of the sums of a push is of each vendor's channel.

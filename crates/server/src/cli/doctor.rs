@@ -1,5 +1,6 @@
 //! `pigeonloft doctor`: examines a data folder, repairs what is safe to repair, and says plainly what is not.
 
+mod credentials;
 mod database;
 mod folder;
 mod packages;
@@ -13,14 +14,15 @@ use pigeonloft_store::doctor::Doctor as Examiner;
 
 use super::failure::Failure;
 use crate::folder::lock;
+use crate::vault::Vault;
 use report::Report;
 
 /// Examine a data folder, repair what is safe, and say what was done
 ///
 /// No server may run on the folder. Examined are: who may read the folder; the database, page by page; that each package
 /// has its file, whole; that no file belongs to nothing; that the cursor, the state and the sums of each push agree
-/// with its recipients, and these with the inboxes; that the statistics of days agree with the pushes and devices; the
-/// room on the disk.
+/// with its recipients, and these with the inboxes; that the statistics of days agree with the pushes and devices; that
+/// credentials with vendors can be opened; the room on the disk.
 ///
 /// Repaired is what can be without a guess, and nothing that may still matter is thrown away: files of no package are
 /// moved into a folder doctor-removed-… of the data folder. What cannot be repaired is named, with what to do about it.
@@ -32,6 +34,12 @@ pub(super) struct Doctor {
     /// The data folder. No server may be running on it
     #[arg(long, value_name = "DIR", env = "PIGEONLOFT_DATA_DIR", default_value = "./pigeonloft-data")]
     data_dir: PathBuf,
+    /// The key of credentials with vendors, as the server's credentials.key [default: that of the key file]
+    #[arg(long, value_name = "HEX", env = "PIGEONLOFT_CREDENTIALS__KEY", hide_env_values = true)]
+    credentials_key: Option<String>,
+    /// The file of that key, as the server's credentials.key_file [default: credentials.key in the data folder]
+    #[arg(long, value_name = "FILE", env = "PIGEONLOFT_CREDENTIALS__KEY_FILE")]
+    credentials_key_file: Option<PathBuf>,
     /// Repair nothing, only look; the exit status is then 1 if there is anything to repair
     #[arg(long)]
     check_only: bool,
@@ -57,7 +65,9 @@ impl Doctor {
         let mend = !self.check_only;
         let mut report = Report::begin(self.json, mend);
         folder::examine(data_dir, &mut report)?;
-        match examine(data_dir, &mut report) {
+        let key = self.credentials_key.as_deref().unwrap_or_default();
+        let vault = Vault::new(key, self.credentials_key_file.as_deref().unwrap_or(Path::new("")), data_dir);
+        match examine(data_dir, &vault, &mut report) {
             Err(Trouble::Database(error)) if error.is_damage() => database::damaged(&error, &mut report)?,
             Err(Trouble::Database(error)) => return Err(error.into()),
             Err(Trouble::Told(failure)) => return Err(failure),
@@ -86,7 +96,7 @@ impl From<Failure> for Trouble {
     }
 }
 
-fn examine(data_dir: &Path, report: &mut Report) -> Result<(), Trouble> {
+fn examine(data_dir: &Path, vault: &Vault, report: &mut Report) -> Result<(), Trouble> {
     let mut examiner = Examiner::open(data_dir, report.mends())?;
     // Where the tables cannot be trusted, nothing may be repaired by what they say.
     if database::examine_pages(&mut examiner, report)? {
@@ -97,6 +107,7 @@ fn examine(data_dir: &Path, report: &mut Report) -> Result<(), Trouble> {
         database::examine_early_receipts(&examiner, report)?;
         database::examine_days(&examiner, report)?;
         database::examine_tags(&examiner, report)?;
+        credentials::examine(&examiner, vault, report)?;
     }
     Ok(())
 }

@@ -303,6 +303,11 @@ impl Config {
                 return Err(Error::Range { key, value: value.to_string(), must });
             }
         }
+        if !self.credentials.key.is_empty() && !crate::vault::is_key(&self.credentials.key) {
+            // A secret, whatever it is: it is not said.
+            let value = format!("a text of {} characters", self.credentials.key.trim().chars().count());
+            return Err(Error::Range { key: "credentials.key", value, must: "64 hexadecimal characters, or empty" });
+        }
         if self.tls.certificate.as_os_str().is_empty() != self.tls.key.as_os_str().is_empty() {
             return Err(Error::Range {
                 key: "tls",
@@ -368,6 +373,8 @@ mod tests {
         let proxies = says("[http]\ntrusted_proxies = \"10.0.0.0/8 proxy\"");
         assert!(proxies.contains("\"proxy\" is no address and no network"), "{proxies}");
         assert!(says("[http]\nforwarded_header = \"via\"").contains("\"via\" is neither"));
+        let key = says("[credentials]\nkey = \"secret\"");
+        assert!(key.contains("credentials.key is a text of 6 characters") && !key.contains("secret"), "{key}");
         assert!(says("[tls]\nkey = \"k\"").contains("both a certificate and a key"));
     }
 

@@ -228,3 +228,14 @@ fn a_test_of_the_channel_says_what_apple_answers() {
     server.run(["app", "channel", "remove", "--app", &id, "apns"]);
     assert!(test(&apns_token(1)).expect_err("it fails").contains("no credentials for apns"));
 }
+
+#[test]
+fn credentials_whose_key_is_lost_are_named_at_the_start() {
+    let (mut server, _app, _apple, _devices) = with_devices(1);
+    let key = server.data_dir().join("credentials.key");
+    std::fs::rename(&key, key.with_extension("away")).unwrap();
+    server.terminate();
+    server.restart();
+    let log = server.log();
+    assert!(log.contains("credentials with vendors cannot be opened") && log.contains("count=1"), "{log}");
+}

@@ -1,11 +1,13 @@
 //! Channels under examination: what of the sums of a push is of a vendor's channel is what its recipients on that channel
-//! come to.
+//! come to. Whether credentials can be opened is for who has their key to say.
 
 use std::collections::BTreeMap;
 
-use pigeonloft_model::{Channel, PushId, ReceiptEvent};
+use pigeonloft_model::{AccessId, Channel, PushId, ReceiptEvent};
 use rusqlite::{Connection, Row, params};
 
+use super::Doctor;
+use crate::channels::{SealedCredentials, of_all_apps};
 use crate::error::Result;
 
 /// The sums of a push on a channel: `targets`, `sent`, `shown`, `clicked`, `cleared`.
@@ -13,6 +15,16 @@ type Sums = [i64; 5];
 
 /// By the channel's number, for a database may hold any.
 type OfChannels = BTreeMap<i64, Sums>;
+
+impl Doctor {
+    /// The credentials of all apps with vendors.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn credentials(&self) -> Result<Vec<(AccessId, SealedCredentials)>> {
+        of_all_apps(&self.connection)
+    }
+}
 
 /// Compares the sums of a push on vendors' channels with its recipients. `all_there`: none of these is forgotten; where
 /// some are, the sums may be larger. Answers whether they differ; they are set right where `mend` says so.

@@ -11,6 +11,7 @@ use pigeonloft_store::DATABASE_FILE;
 use super::report::Report;
 use crate::cli::failure::Failure;
 use crate::folder::{Disk, PACKAGES};
+use crate::vault::KEY_FILE;
 
 const AREA: &str = "folder";
 
@@ -32,8 +33,9 @@ pub(super) fn examine(data_dir: &Path, report: &mut Report) -> Result<(), Failur
         restrict(folder, OTHERS, report)?;
     }
     let database = data_dir.join(DATABASE_FILE);
-    for file in [database.clone(), database.with_extension("db-wal"), database.with_extension("db-shm")] {
-        restrict(&file, NOT_THE_OWNER, report)?;
+    let log = ["db-wal", "db-shm"].map(|extension| database.with_extension(extension));
+    for file in log.iter().chain([&database, &data_dir.join(KEY_FILE)]) {
+        restrict(file, NOT_THE_OWNER, report)?;
     }
     // Whom the database belongs to is whom the server runs as.
     let owner = fs::metadata(&database).map_err(|error| cannot_look(&database, &error))?;

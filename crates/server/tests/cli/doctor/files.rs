@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::story::Folder;
+use crate::support::{pigeonloft, pigeonloft_with};
 
 #[test]
 fn a_package_that_is_not_what_was_uploaded_is_named_with_what_to_do() {
@@ -81,6 +82,35 @@ fn what_others_may_read_is_made_private() {
     fs::set_permissions(folder.database(), fs::Permissions::from_mode(0o664)).unwrap();
     folder.repaired(&["data has mode 755", "pigeonloft.db has mode 664", "it has mode 600 now"]);
     assert_eq!((mode(&folder.path), mode(&folder.database())), (0o750, 0o600), "a group may be let into the folder");
+}
+
+#[test]
+fn credentials_that_their_key_does_not_open_are_named() {
+    let folder = Folder::copy();
+    let data_dir = folder.path.to_str().unwrap();
+    let connection = rusqlite::Connection::open(folder.database()).unwrap();
+    let app: u32 = connection.query_row("SELECT access_id FROM app", [], |row| row.get(0)).unwrap();
+    drop(connection);
+    let subject = ["--subject", "mailto:push@example.com"];
+    let _ =
+        pigeonloft(["app", "webpush-keys", "--app", &app.to_string(), "--data-dir", data_dir].iter().chain(&subject))
+            .ok();
+    assert_eq!(folder.findings(&[]).0, Vec::<Value>::new());
+    let key = folder.path.join("credentials.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    folder.repaired(&["credentials.key has mode 644", "it has mode 600 now"]);
+    let of = format!("credentials with vendors that cannot be opened: 1, such as webpush of app {app}: ");
+    let own = fs::read_to_string(&key).unwrap();
+    fs::write(&key, "ab".repeat(32)).unwrap();
+    folder.remains(&[&format!("{of}the credentials were sealed with another key"), "bring the key back"]);
+    // Given as the server is given it.
+    let ran = pigeonloft_with("PIGEONLOFT_CREDENTIALS__KEY", own.trim(), ["doctor", "--data-dir", data_dir]);
+    assert!(ran.ok().ends_with("nothing is wrong\n"));
+    // The settings may name another place for it.
+    fs::remove_file(&key).unwrap();
+    let (found, done) = folder.findings(&[]);
+    assert_eq!((found.len(), &found[0]["status"], &done["remain"]), (1, &json!("note"), &json!(0)), "{found:?}");
+    assert!(found[0]["what"].as_str().unwrap().starts_with(&of), "{found:?}");
 }
 
 #[test]
