@@ -69,6 +69,19 @@ fn token(n: usize) -> String {
     format!("{n:064x}")
 }
 
+#[test]
+fn an_address_says_host_and_port_and_nothing_else() {
+    let check = |url: &str| credentials(url).check().map_err(|error| error.to_string());
+    for url in ["http://127.0.0.1:2197", "http://[::1]:2197/", "https://push.example.com"] {
+        assert_eq!(check(url), Ok(()), "{url}");
+    }
+    for url in
+        ["http://user:word@127.0.0.1:2197", "https://push.example.com:99999", "ftp://127.0.0.1", "http://127.0.0.1/x"]
+    {
+        assert!(check(url).unwrap_err().contains("is no address of a server"), "{url}");
+    }
+}
+
 #[tokio::test]
 async fn one_bad_token_fails_none_of_its_neighbours() {
     let line = Line::new(Habits::default()).await;

@@ -69,6 +69,12 @@ impl Endpoint {
         let wrong = || NotAnEndpoint::Url(url.to_owned());
         let parts = url.parse::<Uri>().map_err(|_| wrong())?.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else { return Err(wrong()) };
+        // A user would be shown with the URL, and a number beyond all ports be left out.
+        let named =
+            authority.port_u16().map_or(authority.host().to_owned(), |port| format!("{}:{port}", authority.host()));
+        if authority != named.as_str() {
+            return Err(wrong());
+        }
         let path = parts.path_and_query.unwrap_or(PathAndQuery::from_static("/"));
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = match scheme.as_str() {
