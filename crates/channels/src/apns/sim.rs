@@ -5,6 +5,7 @@
 
 mod check;
 mod habits;
+mod late;
 mod serve;
 
 use std::collections::HashMap;

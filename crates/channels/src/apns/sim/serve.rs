@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{HeaderValue, Request, Response};
@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use super::late::Late;
 use super::{Habits, Reply, Sim, Taken, check, lock};
 
 pub(super) async fn serve(sim: Arc<Sim>, listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> io::Result<()> {
@@ -52,18 +53,21 @@ async fn connection(sim: &Sim, stream: impl AsyncRead + AsyncWrite + Unpin, is_k
         .initial_connection_window_size(1 << 24)
         .handshake::<_, Bytes>(stream)
         .await?;
-    let mut open = FuturesUnordered::new();
+    let (mut open, mut late) = (FuturesUnordered::new(), Late::new());
     // What this connection remembers of a token it found in order, so that it is verified once.
     let mut verified = None;
     let mut requests = 0;
     loop {
         tokio::select! {
+            // The connection is written whenever it is asked for a request: first all that came are taken, then all answers
+            // that are there, so that these leave together.
+            biased;
             accepted = connection.accept() => {
                 let Some(accepted) = accepted else { return Ok(()) };
                 let (request, mut respond) = accepted?;
                 requests += 1;
                 sim.requests.fetch_add(1, Ordering::Relaxed);
-                let manner = manner(&sim.habits(), requests, open.len());
+                let manner = manner(&sim.habits(), requests, open.len() + late.len());
                 let (latency, is_silent) = match manner {
                     Manner::Cuts => return Ok(()),
                     Manner::GoesAway => {
@@ -81,16 +85,24 @@ async fn connection(sim: &Sim, stream: impl AsyncRead + AsyncWrite + Unpin, is_k
                 let id = request.headers().get("apns-id").cloned();
                 open.push(async move {
                     let answer = answer(sim, request, authorized).await;
-                    if !latency.is_zero() {
-                        tokio::time::sleep(latency).await;
-                    }
                     if is_silent {
                         std::future::pending::<()>().await;
                     }
-                    respond_with(sim, respond, id, answer);
+                    (latency, Answer { respond, id, answer })
                 });
             }
-            Some(()) = open.next(), if !open.is_empty() => {}
+            Some(first) = open.next(), if !open.is_empty() => {
+                let mut ready = Some(first);
+                while let Some((latency, answer)) = ready {
+                    if latency.is_zero() {
+                        answer.leaves(sim);
+                    } else {
+                        late.push(latency, answer);
+                    }
+                    ready = open.next().now_or_never().flatten();
+                }
+            }
+            due = late.due() => due.for_each(|answer| answer.leaves(sim)),
         }
     }
 }
@@ -168,27 +180,37 @@ fn next(habits: &mut Habits) -> Option<Reply> {
     Some(reply.clone())
 }
 
-/// Every answer names the message it is of, as Apple's do: some clients know it by nothing else.
-fn respond_with(sim: &Sim, mut respond: SendResponse<Bytes>, id: Option<HeaderValue>, answer: Result<(), Reply>) {
-    let mut head = Response::new(());
-    if let Some(id) = id {
-        head.headers_mut().insert("apns-id", id);
-    }
-    let Err(Reply { status, reason, timestamp, retry_after }) = answer else {
-        // The client may be gone.
-        let _ = respond.send_response(head, true);
-        return;
-    };
-    *head.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    if let Some(seconds) = retry_after {
-        head.headers_mut().insert("retry-after", HeaderValue::from(seconds));
-    }
-    let mut body = json!({ "reason": reason });
-    if let Some(timestamp) = timestamp {
-        body["timestamp"] = json!(timestamp);
-    }
-    tracing::trace!(requests = sim.requests.load(Ordering::Relaxed), status, "the sim refuses a message");
-    if let Ok(mut stream) = respond.send_response(head, false) {
-        let _ = stream.send_data(Bytes::from(body.to_string()), true);
+/// An answer that is not sent yet.
+struct Answer {
+    respond: SendResponse<Bytes>,
+    /// Every answer names the message it is of, as Apple's do: some clients know it by nothing else.
+    id: Option<HeaderValue>,
+    answer: Result<(), Reply>,
+}
+
+impl Answer {
+    fn leaves(self, sim: &Sim) {
+        let Self { mut respond, id, answer } = self;
+        let mut head = Response::new(());
+        if let Some(id) = id {
+            head.headers_mut().insert("apns-id", id);
+        }
+        let Err(Reply { status, reason, timestamp, retry_after }) = answer else {
+            // The client may be gone.
+            let _ = respond.send_response(head, true);
+            return;
+        };
+        *head.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(seconds) = retry_after {
+            head.headers_mut().insert("retry-after", HeaderValue::from(seconds));
+        }
+        let mut body = json!({ "reason": reason });
+        if let Some(timestamp) = timestamp {
+            body["timestamp"] = json!(timestamp);
+        }
+        tracing::trace!(requests = sim.requests.load(Ordering::Relaxed), status, "the sim refuses a message");
+        if let Ok(mut stream) = respond.send_response(head, false) {
+            let _ = stream.send_data(Bytes::from(body.to_string()), true);
+        }
     }
 }
