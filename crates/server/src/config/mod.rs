@@ -149,6 +149,7 @@ pub struct Push {
     pub target_days: u32,
     pub batch_rows: usize,
     pub batches_in_flight: usize,
+    pub batches_with_vendors: usize,
     pub running: usize,
     pub ack_wait_ms: u64,
     pub scan_ms: u64,

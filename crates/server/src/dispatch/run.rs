@@ -5,8 +5,6 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesOrdered;
 use pigeonloft_model::payload::Payload;
 use pigeonloft_model::{AcceptMinutes, Push, PushId, PushState};
 use pigeonloft_package::ReadError;
@@ -29,8 +27,10 @@ use crate::loft::Loft;
 use crate::packages::PackageFolder;
 
 mod send;
+mod under_way;
 
 pub(super) use send::Sent;
+use under_way::UnderWay;
 
 /// How often the log says how a push gets on.
 const LOGGED_EVERY: Duration = Duration::from_secs(5);
@@ -210,7 +210,6 @@ impl Run {
         let push = &self.loft.config.push;
         let mut records =
             Records::new(&self.loft, self.push_id, &self.progress, self.started_at, rows_done, self.accept.as_ref());
-        let mut sending = FuturesOrdered::new();
         let mut window: Option<Window> = None;
         let mut may_come = true;
         let mut is_through = false;
@@ -218,12 +217,12 @@ impl Run {
         let mut pacer = Pacer::new(self.push.push_speed);
         // Of slices more are under way at once, in all as many devices.
         let slice = pacer.slice(push.batch_rows);
-        let in_flight = push.batches_in_flight * (push.batch_rows / slice);
+        let mut sending = UnderWay::new(self, push.batch_rows / slice);
         let mut log = interval_at(begun + LOGGED_EVERY, LOGGED_EVERY);
         log.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut paced = None;
-            while sending.len() + records.len() < in_flight
+            while sending.has_room(records.len())
                 && let Some(next) = window.take()
             {
                 paced = pacer.wait(begun.elapsed());
@@ -234,7 +233,7 @@ impl Run {
                 let (piece, rest) = next.take(slice);
                 window = rest;
                 pacer.goes(begun.elapsed(), piece.devices.len());
-                sending.push_back(self.send(piece));
+                sending.begin(piece);
             }
             self.progress.is_at(match (records.len(), sending.len()) {
                 _ if paced.is_some() => Some(Part::Pace),
@@ -247,7 +246,9 @@ impl Run {
                 answered = records.first(), if records.len() > 0 => {
                     is_through |= records.settle(answered).await?;
                 }
-                Some(sent) = sending.next(), if !sending.is_empty() => records.add(sent?).await?,
+                got_on = sending.next() => if let Some(sent) = got_on? {
+                    records.add(sent).await?;
+                },
                 next = planned.recv(), if may_come && window.is_none() => {
                     may_come = next.is_some();
                     window = next;

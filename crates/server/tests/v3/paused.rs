@@ -13,8 +13,8 @@ const DEVICES: usize = 120;
 
 /// A server whose app has an account with Apple and devices that are offline, in batches of ten, two at once.
 fn shop() -> (Server, App, Apple) {
-    let (server, apple) =
-        (pigeonloft!().set("push.batch_rows", 10).set("push.batches_in_flight", 2).start(), Apple::start());
+    let small = pigeonloft!().set("push.batch_rows", 10).set("push.batches_in_flight", 1);
+    let (server, apple) = (small.set("push.batches_with_vendors", 1).start(), Apple::start());
     let app = server.app("ios");
     apple.serves(&server, &app);
     for n in 0..DEVICES {

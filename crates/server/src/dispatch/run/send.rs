@@ -15,6 +15,25 @@ use crate::clock::unix_seconds;
 use crate::dispatch::vendors::{ByVendor, Targets};
 use crate::dispatch::window::Piece;
 
+/// A batch that our own channel was given, and those of vendors are not yet.
+pub(super) struct Offer {
+    piece: Piece,
+    outcomes: Vec<Outcome>,
+    unless_handed: Outcome,
+    to_vendors: Targets,
+    values: Arc<Values>,
+    tracker: Arc<Tracker>,
+    offered: Offered,
+    begun: Instant,
+}
+
+impl Offer {
+    /// Whether a vendor's channel leads to any of its devices.
+    pub(super) fn has_vendors(&self) -> bool {
+        !self.to_vendors.is_empty()
+    }
+}
+
 /// A batch that is with its channels.
 pub(in crate::dispatch) struct Sent {
     pub(in crate::dispatch) piece: Piece,
@@ -57,12 +76,12 @@ impl Run {
         }
     }
 
-    /// Gives a batch to its channels: first our own, unless the push prefers the vendor's, then those of vendors; meanwhile
-    /// devices have a moment to acknowledge.
+    /// Gives a batch to our own channel, but for those devices whose vendor's the push prefers, and finds whom vendors'
+    /// channels lead to.
     ///
     /// # Errors
     /// The tokens of the devices could not be read. Nothing is lost: the batch is sent again.
-    pub(super) async fn send(&self, piece: Piece) -> Result<Sent, pigeonloft_store::Error> {
+    pub(super) async fn offer(&self, piece: Piece) -> Result<Offer, pigeonloft_store::Error> {
         let begun = Instant::now();
         let unless_handed = self.unless_handed();
         let mut outcomes = vec![unless_handed; piece.devices.len()];
@@ -78,15 +97,21 @@ impl Run {
         }
         let values = self.values(&piece.devices).await?;
         let tracker = Tracker::new(piece.devices.len());
-        let offline = self.offer(&piece.devices, &offered, &values, unless_handed, &tracker, &mut outcomes);
+        let offline = self.hand(&piece.devices, &offered, &values, unless_handed, &tracker, &mut outcomes);
         if !self.push.skip_own_channel_online && !is_late {
             to_vendors = self.vendors.targets(&self.loft, &piece.devices, &|place| offline[place]).await?;
         }
+        Ok(Offer { piece, outcomes, unless_handed, to_vendors, values, tracker, offered, begun })
+    }
+
+    /// Sends it to those whom vendors' channels lead to; meanwhile devices have a moment to acknowledge.
+    pub(super) async fn send(&self, offer: Offer) -> Sent {
+        let Offer { piece, outcomes, unless_handed, to_vendors, values, tracker, offered, begun } = offer;
         let until = begun + Duration::from_millis(self.loft.config.push.ack_wait_ms);
         let ((), by_vendor) =
             tokio::join!(tracker.wait(until), self.vendors.send(&self.loft, to_vendors, &values, unless_handed));
         self.loft.metrics.batch_sent(begun.elapsed());
-        Ok(Sent { piece, outcomes, by_vendor, tracker, offered })
+        Sent { piece, outcomes, by_vendor, tracker, offered }
     }
 
     /// What these devices have now of the attributes that are filled into the message, if any are.
@@ -99,7 +124,7 @@ impl Run {
     }
 
     /// Offers the message to the sessions of these devices, if they may have it now. Answers which devices have none.
-    fn offer(
+    fn hand(
         &self,
         devices: &[DeviceId],
         offered: &Offered,
