@@ -24,6 +24,13 @@ pub(super) enum Tried {
     Again(Code),
 }
 
+impl Tried {
+    /// Whether no answer came.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Self::Verdict(Verdict::Unknown(_)) | Self::Again(_))
+    }
+}
+
 /// A batch while it is sent.
 pub(super) struct Batch<'a, S> {
     speaks: &'a S,

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::batch::{Batch, Next, Tried, When, broken_by, settle};
 use super::connection::Endpoint;
-use super::lane::{Handle, Lane};
+use super::lane::{Handle, Keeping, Lane};
 use super::speaks::{Concerns, Speaks};
 use crate::budget::Budget;
 use crate::vendor::Target;
@@ -34,14 +34,20 @@ struct Patience {
     answered_within: Duration,
     /// How long a batch is sent again and again, as far as it is not taken.
     tried_for: Duration,
-    /// How long a connection is kept that carries nothing. Long: Apple takes whoever connects again and again for an attacker.
-    kept_for: Duration,
+    keeping: Keeping,
 }
 
 const PATIENCE: Patience = Patience {
     answered_within: Duration::from_secs(15),
     tried_for: Duration::from_secs(20),
-    kept_for: Duration::from_secs(30 * 60),
+    keeping: Keeping {
+        // Long: Apple takes whoever connects again and again for an attacker.
+        kept_for: Duration::from_secs(30 * 60),
+        // Routers forget connections within minutes. Asked is only before a message, since Google closes connections that are
+        // pinged for nothing.
+        trusted_for: Duration::from_secs(60),
+        pong_within: Duration::from_secs(5),
+    },
 };
 
 /// The waits between two tries grow from the first to the longest.
@@ -151,7 +157,7 @@ impl Client {
 
     /// Opens the connection if there is none, and sends over it what is left of a batch.
     async fn send_by<S: Speaks>(&self, lane: &Lane, batch: &Batch<'_, S>) -> Vec<(usize, Tried)> {
-        match batch.while_any_is_left(lane.handle(&self.endpoint, self.patience.kept_for)).await {
+        match batch.while_any_is_left(lane.handle(&self.endpoint, self.patience.keeping)).await {
             // One that is still being opened is there for the next batch.
             None => Vec::new(),
             Some(Ok(handle)) => self.send_through(lane, &handle, batch).await,
@@ -167,11 +173,11 @@ impl Client {
     async fn send_through<S: Speaks>(&self, lane: &Lane, handle: &Handle, batch: &Batch<'_, S>) -> Vec<(usize, Tried)> {
         let answered_within = self.patience.answered_within;
         let (mut tried, mut open) = (Vec::new(), FuturesUnordered::new());
-        let mut sender = handle.sender.clone();
+        let mut sender = handle.line.sender.clone();
         // One that has its place in the pace, and when that is.
         let mut paced: Option<(usize, Instant)> = None;
         let (mut sends, mut stretch) = (true, 0);
-        let mut heard = Instant::now();
+        let (mut heard, mut is_heard) = (Instant::now(), false);
         let alarm = sleep_until(heard + answered_within);
         tokio::pin!(alarm);
         loop {
@@ -217,6 +223,7 @@ impl Client {
                 }
                 Some(answer) = open.next(), if !open.is_empty() => {
                     heard = Instant::now();
+                    is_heard |= !answer.1.is_lost();
                     if let Some(code) = batch.ends_connection(&answer.1) {
                         // What is under way on it is answered still.
                         sends = false;
@@ -236,6 +243,9 @@ impl Client {
                 }
                 else => break,
             }
+        }
+        if is_heard {
+            handle.line.is_heard();
         }
         tried.extend(paced.map(|(place, _)| (place, Tried::Again("not taken in time".into()))));
         tried

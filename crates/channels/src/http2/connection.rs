@@ -1,7 +1,7 @@
 //! Connection: one line to a vendor, how it is opened, and what is read from it.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -14,7 +14,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::coalesced::Coalesced;
@@ -23,11 +24,11 @@ use crate::{reach, retry_after};
 /// How long a connection may take to be open, TLS included; with one question and its answer, too.
 const OPENED_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often an open connection is asked whether it is there. Vendors want it seldom, firewalls forget within minutes.
-const PING_EVERY: Duration = Duration::from_secs(60);
-
-/// How long it may take to answer.
+/// A connection that has not answered a ping for so long is given up, whoever waits for the answer.
 const PONG_WITHIN: Duration = Duration::from_secs(10);
+
+/// Pings that wait for the one that is under way; who comes then waits for a place.
+const PINGS_ASKED: usize = 16;
 
 /// A URL that names no server.
 #[derive(Debug, thiserror::Error)]
@@ -98,14 +99,14 @@ impl Endpoint {
     }
 
     /// A connection, open and kept so until its last sender is dropped or it breaks.
-    pub(super) async fn open(&self) -> io::Result<SendRequest<Bytes>> {
+    pub(super) async fn open(&self) -> io::Result<Line> {
         match timeout(OPENED_WITHIN, self.connect()).await {
             Ok(opened) => opened,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
-    async fn connect(&self) -> io::Result<SendRequest<Bytes>> {
+    async fn connect(&self) -> io::Result<Line> {
         let stream = reach::connect(&reach::look_up(&self.host, self.port).await?).await?;
         // Messages are small, and each is awaited by somebody.
         stream.set_nodelay(true)?;
@@ -140,7 +141,7 @@ fn tls_config(trusted: Option<&str>) -> Result<ClientConfig, NotAnEndpoint> {
     Ok(config)
 }
 
-async fn shake_hands<S>(stream: S) -> io::Result<SendRequest<Bytes>>
+async fn shake_hands<S>(stream: S) -> io::Result<Line>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -152,18 +153,19 @@ where
         .await
         .map_err(io::Error::other)?;
     let pings = connection.ping_pong();
-    tokio::spawn(drive(connection, pings));
-    Ok(sender)
+    let (asks, asked) = mpsc::channel(PINGS_ASKED);
+    tokio::spawn(drive(connection, pings, asked));
+    Ok(Line { sender, asks, heard: Arc::new(Mutex::new(Instant::now())) })
 }
 
 /// Moves the bytes of a connection until it ends, as it does when nobody has a handle of it any more.
-async fn drive<S>(connection: Connection<S, Bytes>, pings: Option<PingPong>)
+async fn drive<S>(connection: Connection<S, Bytes>, pings: Option<PingPong>, asked: mpsc::Receiver<oneshot::Sender<()>>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let ended = tokio::select! {
         ended = connection => ended,
-        () = until_silent(pings) => {
+        () = until_silent(pings, asked) => {
             tracing::debug!("a vendor does not answer a ping: the connection is given up");
             return;
         }
@@ -173,15 +175,50 @@ where
     }
 }
 
-/// Asks whether the other side is there, until it does not answer.
-async fn until_silent(pings: Option<PingPong>) {
+/// Asks whether the other side is there as often as somebody wants to know, until it does not answer.
+async fn until_silent(pings: Option<PingPong>, mut asked: mpsc::Receiver<oneshot::Sender<()>>) {
     let Some(mut pings) = pings else { return std::future::pending().await };
-    loop {
-        tokio::time::sleep(PING_EVERY).await;
+    while let Some(first) = asked.recv().await {
         match timeout(PONG_WITHIN, pings.ping(Ping::opaque())).await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(_)) => {
+                // Who asked meanwhile has the same answer. They may be gone.
+                let others = std::iter::from_fn(|| asked.try_recv().ok());
+                std::iter::once(first).chain(others).for_each(|asker| _ = asker.send(()));
+            }
             Ok(Err(_)) | Err(_) => return,
         }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// An open connection: what sends over it, and asks whether the other side is there still.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) sender: SendRequest<Bytes>,
+    asks: mpsc::Sender<oneshot::Sender<()>>,
+    heard: Arc<Mutex<Instant>>,
+}
+
+impl Line {
+    /// The other side was heard now.
+    pub(super) fn is_heard(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether the other side is there: it was heard within `trusted_for`, or answers a ping within `pong_within`. What is on the
+    /// way to it may have forgotten a connection that was silent, and tells nobody.
+    pub(super) async fn lives(&self, trusted_for: Duration, pong_within: Duration) -> bool {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.elapsed() < trusted_for {
+            return true;
+        }
+        let (asks, pong) = oneshot::channel();
+        let asked = async { self.asks.send(asks).await.is_ok() && pong.await.is_ok() };
+        let lives = timeout(pong_within, asked).await.unwrap_or(false);
+        if lives {
+            self.is_heard();
+        }
+        lives
     }
 }
 
@@ -221,7 +258,7 @@ impl Answer {
 /// Asks once, over a connection that is closed after.
 pub(crate) async fn ask(endpoint: &Endpoint, request: Request<()>, body: Bytes) -> io::Result<Answer> {
     let asked = async {
-        let mut sender = endpoint.connect().await?.ready().await.map_err(io::Error::other)?;
+        let mut sender = endpoint.connect().await?.sender.ready().await.map_err(io::Error::other)?;
         let (answer, mut stream) = sender.send_request(request, false).map_err(io::Error::other)?;
         stream.send_data(body, true).map_err(io::Error::other)?;
         Answer::read(answer).await.map_err(io::Error::other)

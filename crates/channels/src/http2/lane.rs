@@ -6,12 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::client::SendRequest;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::connection::Endpoint;
+use super::connection::{Endpoint, Line};
 
 /// A place for a connection.
 #[derive(Debug, Default)]
@@ -27,12 +25,23 @@ struct Current {
 }
 
 /// A connection, as soon as it is open, or why it is not.
-type Opening = watch::Receiver<Option<Result<SendRequest<Bytes>, Arc<io::Error>>>>;
+type Opening = watch::Receiver<Option<Result<Line, Arc<io::Error>>>>;
+
+/// How long connections are kept and trusted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keeping {
+    /// How long one is kept that carries nothing.
+    pub(super) kept_for: Duration,
+    /// How long after it was heard one is trusted to be there.
+    pub(super) trusted_for: Duration,
+    /// How long it may take to say so then.
+    pub(super) pong_within: Duration,
+}
 
 /// A handle of a lane's connection.
 pub(super) struct Handle {
     connection: Arc<Opening>,
-    pub(super) sender: SendRequest<Bytes>,
+    pub(super) line: Line,
 }
 
 impl Lane {
@@ -46,11 +55,23 @@ impl Lane {
     }
 
     /// The connection, opened if there is none, which goes on if the caller does not wait for it. Whoever asks meanwhile waits
-    /// for the same. It is closed once no handle was taken of it for `kept_for`.
+    /// for the same. It is closed once no handle was taken of it for long, and asked whether it lives after a while of silence,
+    /// so that no message is lost on it: another is opened if it does not say so.
     ///
     /// # Errors
     /// Why it cannot be opened, the same for all who waited.
-    pub(super) async fn handle(&self, endpoint: &Endpoint, kept_for: Duration) -> Result<Handle, Arc<io::Error>> {
+    pub(super) async fn handle(&self, endpoint: &Endpoint, keeping: Keeping) -> Result<Handle, Arc<io::Error>> {
+        let (connection, line) = self.opened(endpoint, keeping.kept_for).await?;
+        if line.lives(keeping.trusted_for, keeping.pong_within).await {
+            return Ok(Handle { connection, line });
+        }
+        close(&self.current, &connection);
+        // That one was just heard.
+        let (connection, line) = self.opened(endpoint, keeping.kept_for).await?;
+        Ok(Handle { connection, line })
+    }
+
+    async fn opened(&self, endpoint: &Endpoint, kept_for: Duration) -> Result<(Arc<Opening>, Line), Arc<io::Error>> {
         let connection = self.connection(endpoint, kept_for);
         let opened = match Opening::clone(&connection).wait_for(Option::is_some).await {
             Ok(opened) => opened.clone(),
@@ -58,7 +79,7 @@ impl Lane {
             Err(_) => None,
         };
         match opened.unwrap_or_else(|| Err(Arc::new(io::ErrorKind::Interrupted.into()))) {
-            Ok(sender) => Ok(Handle { connection, sender }),
+            Ok(line) => Ok((connection, line)),
             Err(error) => {
                 close(&self.current, &connection);
                 Err(error)
@@ -101,7 +122,7 @@ fn is_open(connection: &Opening) -> Option<bool> {
     let mut sender = match &*connection.borrow() {
         None => return None,
         Some(Err(_)) => return Some(false),
-        Some(Ok(sender)) => sender.clone(),
+        Some(Ok(line)) => line.sender.clone(),
     };
     // Ready at once, but where it has ended.
     let ready = sender.poll_ready(&mut Context::from_waker(Waker::noop()));

@@ -49,8 +49,8 @@ const ANSWER_BYTES: usize = 4096;
 /// Why a message was not sent that no push service was reached for.
 const NO_CONNECTION: &str = "no connection";
 
-/// Connections without a request are kept open for this long.
-const IDLE: Duration = Duration::from_secs(90);
+/// Connections without a request are kept open for this long: routers forget them within minutes, and tell nobody.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// An open connection that carries requests is asked whether it lives this often.
 const PING: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::budget::Budget;
 
 /// A push service that answered is taken to be connected for this long: less than connections are kept open.
-const REACHED_FOR: Duration = Duration::from_secs(60);
+const REACHED_FOR: Duration = Duration::from_secs(45);
 
 /// One that could not be reached is left alone for this long.
 const FAILED_FOR: Duration = Duration::from_secs(1);

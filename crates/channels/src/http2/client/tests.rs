@@ -1,9 +1,12 @@
 //! The client against a sim that misbehaves: whatever happens, each message has the right verdict, and none is taken twice.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use super::*;
 use crate::apns::sim::{Habits, Reply, url};
@@ -116,7 +119,7 @@ async fn a_connection_that_is_long_in_opening_is_not_waited_for() {
 #[tokio::test]
 async fn a_connection_that_carries_nothing_for_long_is_closed_and_the_next_message_opens_another() {
     let mut line = Line::new(Habits::default()).await;
-    line.client.patience.kept_for = Duration::from_millis(300);
+    line.client.patience.keeping.kept_for = Duration::from_millis(300);
     assert_eq!(line.send(&[target(1)]).await, [Verdict::Accepted]);
     let deadline = Instant::now() + Duration::from_secs(10);
     while line.client.lanes.iter().any(Lane::is_open) {
@@ -248,6 +251,52 @@ async fn what_the_vendor_refuses_is_sent_again_within_a_budget_and_what_it_has_n
     let others: Vec<Target> = (0..200).map(target).collect();
     assert_eq!(count(&line.send(&others).await), all("", 200), "streams that are refused cost nothing");
     assert!(line.sim.counts()[0] > before + 200, "some were");
+}
+
+/// A router between, which forgets connections when it is told to: what comes over them goes nowhere, and nobody is told.
+async fn router(to: SocketAddr) -> (SocketAddr, Arc<watch::Sender<usize>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // So many of the first connections are forgotten.
+    let forgets = Arc::new(watch::Sender::new(0));
+    let forgotten = forgets.subscribe();
+    tokio::spawn(async move {
+        for connection in 1.. {
+            let (mut here, _) = listener.accept().await.unwrap();
+            let mut there = TcpStream::connect(to).await.unwrap();
+            let mut forgotten = forgotten.clone();
+            tokio::spawn(async move {
+                let is_forgotten = async { drop(forgotten.wait_for(|forgets| *forgets >= connection).await) };
+                tokio::select! {
+                    _ = copy_bidirectional(&mut here, &mut there) => {}
+                    () = is_forgotten => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (address, forgets)
+}
+
+#[tokio::test]
+async fn a_connection_that_was_forgotten_on_the_way_while_it_was_idle_costs_no_message() {
+    let mut line = Line::new(Habits::default()).await;
+    let sim: SocketAddr = line.client.endpoint.authority.as_str().parse().unwrap();
+    let (router, forgets) = router(sim).await;
+    line.client.endpoint = Endpoint::new(&url(router, false), None).unwrap();
+    let keeping = Keeping { trusted_for: Duration::ZERO, pong_within: Duration::from_millis(500), ..PATIENCE.keeping };
+    line.client.patience.keeping = keeping;
+    assert_eq!(count(&send(&line, 100).await), all("", 100));
+    let connections = line.sim.counts()[2];
+    let more: Vec<Target> = (100..200).map(target).collect();
+    assert_eq!(line.send(&more).await, vec![Verdict::Accepted; 100]);
+    assert_eq!(line.sim.counts()[2], connections, "those that live are used again");
+    forgets.send_replace(connections as usize);
+    let begun = Instant::now();
+    let others: Vec<Target> = (200..300).map(target).collect();
+    assert_eq!(line.send(&others).await, vec![Verdict::Accepted; 100], "over other connections");
+    assert!(begun.elapsed() < line.client.patience.answered_within / 2, "{:?}", begun.elapsed());
+    assert!(line.sim.counts()[2] > connections);
+    assert!(line.sim.all_taken().values().all(|times| *times == 1));
 }
 
 #[tokio::test]
