@@ -3,7 +3,7 @@
 //! The key is 32 bytes, written as 64 hexadecimal characters: in the environment, or in a file, which is made in the data
 //! folder where nobody names another. Keep it apart from copies of the database, and keep it: nothing opens without it.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -94,7 +94,7 @@ impl Vault {
     /// The key cannot be used.
     pub fn seal(&self, access_id: AccessId, channel: Channel, text: &str) -> Result<Vec<u8>, Error> {
         let key = match self.key() {
-            Err(Error::Missing(_)) => self.make_key()?,
+            Err(Error::Missing(_)) => self.write_key().and_then(|()| self.key())?,
             found => found?,
         };
         let mut nonce = [0; NONCE_LEN];
@@ -145,19 +145,24 @@ impl Vault {
         }
     }
 
-    /// Makes a key, which nobody but the owner may read, and which never takes the place of one that is there.
-    fn make_key(&self) -> Result<LessSafeKey, Error> {
-        let text = crate::password::random_hex::<KEY_BYTES>().map_err(|_| Error::Random)?;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&self.file).and_then(|mut file| {
-            writeln!(file, "{text}")?;
-            file.sync_all()
+    /// Writes a new key, which nobody but the owner may read, and which never takes the place of one that is there. The file is
+    /// whole as soon as it has its name, whenever the machine is cut off.
+    fn write_key(&self) -> Result<(), Error> {
+        let [text, suffix] = [crate::password::random_hex::<KEY_BYTES>(), crate::password::random_hex::<8>()]
+            .map(|made| made.map_err(|_| Error::Random));
+        let (text, new) = (text?, self.file.with_added_extension(suffix?));
+        let linked = write_new(&new, &text).and_then(|()| match fs::hard_link(&new, &self.file) {
+            // Another command was faster: its key is the key.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked,
         });
-        written.map_err(|source| Error::File { path: self.file.clone(), source })?;
-        parse(&text)
+        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // What was written is removed, whatever came of it: the first failure is the one to tell.
+        let removed = fs::remove_file(&new);
+        linked
+            .and(removed)
+            .and_then(|()| File::open(folder)?.sync_all())
+            .map_err(|source| Error::File { path: self.file.clone(), source })
     }
 }
 
@@ -165,6 +170,16 @@ impl Vault {
 #[must_use]
 pub fn is_key(text: &str) -> bool {
     parse(text).is_ok()
+}
+
+fn write_new(file: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(file)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
 }
 
 fn aad(access_id: AccessId, channel: Channel) -> Aad<String> {
@@ -205,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_lost_is_not_replaced_when_something_is_to_be_opened() {
+    fn a_key_is_made_once_whole_and_for_its_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
         let vault = Vault::new("", &dir.path().join("k"), dir.path());
         let sealed = vault.seal(APP, Channel::Apns, "secret").unwrap();
@@ -215,6 +230,11 @@ mod tests {
             let mode = dir.path().join("k").metadata().unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
+        // Two commands at once: the second finds that the name is taken.
+        vault.write_key().unwrap();
+        assert_eq!(vault.open(APP, Channel::Apns, &sealed).unwrap(), "secret");
+        assert_eq!(dir.path().read_dir().unwrap().count(), 1, "nothing else is left");
+        // One that is lost is not replaced when something is to be opened.
         std::fs::remove_file(dir.path().join("k")).unwrap();
         assert!(matches!(vault.open(APP, Channel::Apns, &sealed), Err(Error::Missing(_))));
     }
