@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::chain::chain;
 use crate::clock::unix_seconds;
+use crate::held::Held;
 use crate::password::password_fits;
 use crate::recorder::{Report, Reports};
 
@@ -20,13 +21,19 @@ pub struct FrontDesk {
     store: Store,
     reports: Reports,
     zone: Zone,
+    held: Held,
 }
 
 impl FrontDesk {
     /// A desk over this store, whose reports go to this recorder. `zone`: where the hours of `accept_time` are meant.
     #[must_use]
     pub fn new(store: Store, reports: Reports, zone: Zone) -> Self {
-        Self { store, reports, zone }
+        Self { store, reports, zone, held: Held::default() }
+    }
+
+    /// Messages that wait and that no session is shown now.
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
     }
 
     fn report(&self, report: Report) {
@@ -82,7 +89,9 @@ impl Desk for FrontDesk {
     async fn waiting(&self, device: DeviceId, ask: Ask) -> Result<Vec<Outgoing>, Unavailable> {
         let now = unix_seconds();
         let minute = self.zone.minute_of_day(now);
-        let messages = self.store.inbox(device, ask.after, ask.except, now, minute, ask.limit).await;
+        let mut except = ask.except;
+        except.extend(self.held.of(device));
+        let messages = self.store.inbox(device, ask.after, except, now, minute, ask.limit).await;
         let messages = messages.map_err(|error| {
             tracing::error!(error = chain(&error), "an inbox could not be read");
             Unavailable

@@ -16,6 +16,7 @@ pub mod config;
 pub mod desk;
 pub mod dispatch;
 pub mod folder;
+mod held;
 pub mod hourly;
 pub mod housekeeping;
 pub mod lock;

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::clock::{unix_millis, unix_seconds};
 use crate::config::Config;
 use crate::desk::FrontDesk;
+use crate::dispatch::parked::Park;
 use crate::dispatch::progress::Board;
 use crate::hourly::Hourly;
 use crate::lock::lock;
@@ -46,6 +47,8 @@ pub struct Loft {
     pub due: Notify,
     /// Woken when something may wait of a push that is stopped.
     pub stopped: Notify,
+    /// How many messages are parked for vendors.
+    pub parked: Park,
     /// How the pushes under way get on.
     pub progress: Board,
     /// Memory for the bodies of JSON calls, a permit for each byte.
@@ -82,6 +85,7 @@ impl Loft {
             metrics,
             due: Notify::new(),
             stopped: Notify::new(),
+            parked: Park::default(),
             progress: Board::default(),
             apps: Mutex::default(),
             last_bulk_push: Mutex::default(),

@@ -203,6 +203,7 @@ mod tests {
             left_out: LeftOut::default(),
             recipients,
             dead: Vec::new(),
+            parked: Vec::new(),
             started_at: 1,
             is_last: true,
         };

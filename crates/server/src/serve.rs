@@ -149,6 +149,7 @@ impl Parts {
         let work_stop = CancellationToken::new();
         let work = vec![
             part(ends, "dispatch", dispatch::run(loft.clone(), work_stop.clone())),
+            part(ends, "parked", dispatch::parked::run(loft.clone(), work_stop.clone())),
             part(ends, "housekeeping", housekeeping::run(loft.clone(), work_stop.clone())),
             part(ends, "stops", stops::run(loft.clone(), work_stop.clone())),
             part(ends, "openings", openings::run(loft.clone(), loft.minute_of_day(), work_stop.clone())),

@@ -13,6 +13,7 @@ use crate::channels::{self, DeadToken};
 use crate::deleted;
 use crate::early;
 use crate::error::{Error, Result};
+use crate::parked::{self, Parked};
 use crate::recipients::{Change, apply_all, settle, was_sent};
 use crate::revocations;
 use crate::writer::start_over;
@@ -91,6 +92,8 @@ pub struct Batch {
     pub recipients: Vec<Recipient>,
     /// Vendors' tokens that lead to no device any more: they are forgotten.
     pub dead: Vec<DeadToken>,
+    /// Those whose messages are given to their vendor's channel again, if they wait.
+    pub parked: Vec<Parked>,
     /// When the push started, unix milliseconds, unless that was noted before.
     pub started_at: i64,
     /// Whether the push is finished with it.
@@ -113,6 +116,7 @@ fn record(tx: &Connection, batch: &Batch) -> Result<u64> {
     }
     channels::forget(tx, &batch.dead)?;
     let gone = deleted::let_go(tx, batch)?;
+    parked::park(tx, batch)?;
     let devices = || batch.recipients.iter().map(|recipient| recipient.device);
     if let (Some(first), Some(last)) = (devices().min(), devices().max()) {
         early::count(tx, batch.push_id, first, last)?;

@@ -331,6 +331,17 @@ CREATE TABLE inbox (
     PRIMARY KEY (device_id, push_id)
 ) STRICT, WITHOUT ROWID;
 
+-- Messages that a vendor's channel did not take for now and is given again, beside the inbox. A row whose recipient does not
+-- wait any more says nothing: who comes to it takes it away. By app and channel, for each has its own pace.
+CREATE TABLE parked (
+    access_id  INTEGER NOT NULL,
+    channel    INTEGER NOT NULL,
+    push_id    INTEGER NOT NULL,
+    device_id  INTEGER NOT NULL,
+    not_before INTEGER NOT NULL, -- the vendor, or its words, ask for so long a wait
+    PRIMARY KEY (access_id, channel, push_id, device_id)
+) STRICT, WITHOUT ROWID;
+
 -- The parts of the day in which the messages of a push may go out; of a push without a row here, at any time. No two of a
 -- push touch.
 CREATE TABLE accept_time (

@@ -26,6 +26,8 @@ pub use habits::{Habits, Reply};
 pub struct Taken {
     /// How often, by different requests.
     pub times: u64,
+    /// How often of these under each `apns-collapse-id`.
+    pub by_collapse_id: HashMap<String, u64>,
     /// The headers of the last of them.
     pub headers: HashMap<String, String>,
     /// Its payload.
@@ -81,6 +83,13 @@ impl Sim {
     #[must_use]
     pub fn all_taken(&self) -> HashMap<String, u64> {
         lock(&self.taken).iter().map(|(token, taken)| (token.clone(), taken.times)).collect()
+    }
+
+    /// The same of what came under one `apns-collapse-id`.
+    #[must_use]
+    pub fn taken_under(&self, collapse_id: &str) -> HashMap<String, u64> {
+        let taken = lock(&self.taken);
+        taken.iter().filter_map(|(token, of)| Some((token.clone(), *of.by_collapse_id.get(collapse_id)?))).collect()
     }
 
     /// How many requests came, how many of them were answered 200, and how many connections were opened.

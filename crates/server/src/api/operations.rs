@@ -72,6 +72,7 @@ async fn metrics(State(loft): State<Arc<Loft>>) -> Response {
     let scrape = Scrape {
         devices: loft.hub.stats().into(),
         vendors: loft.vendors.states(),
+        parked: loft.parked.by_channel(),
         database: database(&loft).await,
         writer: loft.store.writer_stats().into(),
         database_bytes,

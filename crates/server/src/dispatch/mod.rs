@@ -12,6 +12,7 @@
 pub(crate) mod estimate;
 pub(crate) mod filter;
 mod pacer;
+pub mod parked;
 pub(crate) mod plan;
 pub mod progress;
 mod record;

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use pigeonloft_model::{AcceptMinutes, Channel, Outcome, PushId};
-use pigeonloft_store::{Batch, Recipient, Written};
+use pigeonloft_model::{AcceptMinutes, AccessId, Channel, Outcome, PushId};
+use pigeonloft_store::{Batch, Parked, Recipient, Written};
 use tokio::time::Instant;
 
 use super::progress::Progress;
@@ -21,6 +21,7 @@ use crate::loft::Loft;
 /// The batches of a run that are on their way into the database.
 pub(super) struct Records<'a> {
     loft: &'a Loft,
+    access_id: AccessId,
     push_id: PushId,
     progress: &'a Progress,
     started_at: i64,
@@ -40,16 +41,26 @@ struct Queued {
 }
 
 impl<'a> Records<'a> {
-    /// Of a push of which so many rows are dealt with.
+    /// Of a push of an app of which so many rows are dealt with.
     pub(super) fn new(
         loft: &'a Loft,
-        push_id: PushId,
+        (access_id, push_id): (AccessId, PushId),
         progress: &'a Progress,
         started_at: i64,
         rows_done: u64,
         accept: Option<&'a AcceptMinutes>,
     ) -> Self {
-        Self { loft, push_id, progress, started_at, rows_done, accept, queued: VecDeque::new(), recipients: 0 }
+        Self {
+            loft,
+            access_id,
+            push_id,
+            progress,
+            started_at,
+            rows_done,
+            accept,
+            queued: VecDeque::new(),
+            recipients: 0,
+        }
     }
 
     /// How many are on their way.
@@ -76,9 +87,13 @@ impl<'a> Records<'a> {
         let Sent { piece, outcomes, by_vendor, tracker, offered } = sent;
         let each = piece.devices.iter().zip(outcomes);
         let mut recipients: Vec<Recipient> = each.map(|(&device, outcome)| Recipient::own(device, outcome)).collect();
-        let mut dead = Vec::new();
-        for ByVendor { place, outcome, channel, code, dead: token } in by_vendor {
-            recipients[place] = Recipient { device: recipients[place].device, outcome, channel, code };
+        let (mut dead, mut parked) = (Vec::new(), Vec::new());
+        for ByVendor { place, outcome, channel, code, dead: token, asked, again } in by_vendor {
+            let device = recipients[place].device;
+            if let (Outcome::Waiting, Some(not_before)) = (outcome, again) {
+                parked.push(Parked { device, channel: asked, not_before });
+            }
+            recipients[place] = Recipient { device, outcome, channel, code };
             dead.extend(token);
         }
         let permit = self.loft.store.permit().await?;
@@ -96,6 +111,7 @@ impl<'a> Records<'a> {
                 left_out: piece.left_out,
                 recipients,
                 dead,
+                parked,
                 started_at: self.started_at,
                 is_last: piece.is_last,
             });
@@ -172,6 +188,9 @@ impl<'a> Records<'a> {
     /// The batch is durable. Of its recipients who wait so many are gone.
     fn recorded(&mut self, batch: &Batch, begun: Instant, gone: u64) {
         self.tell_sessions(batch);
+        for of_channel in batch.parked.chunk_by(|a, b| a.channel == b.channel) {
+            self.loft.parked.add(self.access_id, of_channel[0].channel, of_channel.len() as u64);
+        }
         self.loft.metrics.outcomes(Channel::Xg.as_str(), Outcome::Gone.as_str(), gone);
         self.loft.metrics.batch_recorded(begun.elapsed());
         self.progress.gets_on(batch.rows_done.saturating_sub(self.rows_done));

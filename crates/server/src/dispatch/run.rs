@@ -171,6 +171,10 @@ impl Run {
         if started.takes_back.is_none() {
             self.vendors = OpenedVendors::of(&self.loft, &app, self.push_id, &self.push, self.expire_at).await?;
         }
+        if started.push.line.is_some() {
+            // What a vendor was just being given of those before it must not come behind it.
+            self.loft.hub.desk().held().let_go(app.access_id).await;
+        }
         let rows_done = started.push.counts.rows_done;
         if turns.is_some() {
             tracing::info!(push_id = %self.push_id, from_row = rows_done, "push starts");
@@ -208,8 +212,14 @@ impl Run {
         stop: &CancellationToken,
     ) -> Result<bool, Error> {
         let push = &self.loft.config.push;
-        let mut records =
-            Records::new(&self.loft, self.push_id, &self.progress, self.started_at, rows_done, self.accept.as_ref());
+        let mut records = Records::new(
+            &self.loft,
+            (self.vendors.app(), self.push_id),
+            &self.progress,
+            self.started_at,
+            rows_done,
+            self.accept.as_ref(),
+        );
         let mut window: Option<Window> = None;
         let mut may_come = true;
         let mut is_through = false;

@@ -1,19 +1,31 @@
 //! Vendors: which devices of a batch a vendor's channel leads to, and what becomes of them by what it answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use pigeonloft_channels::vendor::{Opened, Outgoing, Target};
+use pigeonloft_channels::vendor::{Opened, Outgoing, Target, Vendor};
 use pigeonloft_model::attribute::Values;
 use pigeonloft_model::{AccessId, Channel, Code, DeviceId, Outcome, Push, PushId, Verdict};
 use pigeonloft_store::{App, DeadToken};
 
 use crate::clock::unix_millis;
 use crate::loft::Loft;
-use crate::vendors::may_carry;
+use crate::vendors::{UNUSABLE, circuit, may_carry};
 
 mod ask;
 
 use ask::Ask;
+
+/// What a vendor does not take now, and does not say when it would, it is not given again before this has passed.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// What credentials or what they are for keep a vendor from taking is not given again before this has passed, unless the
+/// credentials are others by then, or the channel was paused for it and is used again: a device whose bundle id
+/// the key is not for would be asked for without end.
+const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(3600);
+
+/// The longest wait of one message that is taken from a vendor.
+const ASKED_MAX: Duration = Duration::from_secs(3600);
 
 /// The channels of vendors that a push may use, opened for it.
 pub(super) struct OpenedVendors {
@@ -36,6 +48,10 @@ pub(super) struct ByVendor {
     pub(super) code: Option<Arc<str>>,
     /// Its token, if that leads to no device any more.
     pub(super) dead: Option<DeadToken>,
+    /// The channel that was asked.
+    pub(super) asked: Channel,
+    /// That is given the message again, not before this time, unix milliseconds.
+    pub(super) again: Option<i64>,
 }
 
 /// Devices of a batch that channels of vendors lead to: for each channel, places in the batch and the devices themselves.
@@ -51,6 +67,12 @@ impl Targets {
         self.places.is_empty()
     }
 
+    /// All devices of a batch, in their order, for the one channel that was opened.
+    pub(super) fn of_one_channel(targets: Vec<Target>) -> Self {
+        let places: Vec<usize> = (0..targets.len()).collect();
+        Self { of_channels: vec![(places.clone(), targets)], places }
+    }
+
     /// Whether the device at this place of the batch is among them.
     pub(super) fn has(&self, place: usize) -> bool {
         self.places.binary_search(&place).is_ok()
@@ -58,9 +80,19 @@ impl Targets {
 }
 
 impl OpenedVendors {
+    /// The app's.
+    pub(super) fn app(&self) -> AccessId {
+        self.access_id
+    }
+
     /// None of them, of an app.
     pub(super) fn none(access_id: AccessId) -> Self {
         Self { access_id, opened: Vec::new() }
+    }
+
+    /// One of them alone, for a push.
+    pub(super) fn one(access_id: AccessId, channel: Channel, vendor: &Arc<dyn Vendor>, push: &Outgoing<'_>) -> Self {
+        Self { access_id, opened: vec![(channel, vendor.clone().open(push))] }
     }
 
     /// Those of an app, for one of its pushes.
@@ -145,9 +177,10 @@ impl OpenedVendors {
                 }
                 Err(verdict) => vec![(verdict.clone(), false); targets.len()],
             };
+            let now_ms = unix_millis();
             let each = places.into_iter().zip(targets).zip(verdicts);
             each.map(|((place, target), (verdict, believed))| {
-                became(place, *channel, target, verdict, otherwise, believed)
+                became(place, *channel, target, verdict, otherwise, believed, now_ms)
             })
             .collect::<Vec<_>>()
         });
@@ -163,6 +196,7 @@ fn became(
     verdict: Verdict,
     otherwise: Outcome,
     believed: bool,
+    now_ms: i64,
 ) -> ByVendor {
     let code = verdict.code().map(|code: &Code| Arc::from(format!("{channel}: {code}")));
     let (outcome, by) = match &verdict {
@@ -173,12 +207,29 @@ fn became(
             (otherwise, Channel::Xg)
         }
     };
+    let again = again_after(&verdict, believed)
+        .map(|wait| now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));
     let dead = match verdict {
         Verdict::Dead { since, .. } if believed => {
             let Target { device, token, .. } = target;
-            Some(DeadToken { device, channel, token, since: since.unwrap_or_else(unix_millis) })
+            Some(DeadToken { device, channel, token, since: since.unwrap_or(now_ms) })
         }
         _ => None,
     };
-    ByVendor { place, outcome, channel: by, code, dead }
+    ByVendor { place, outcome, channel: by, code, dead, asked: channel, again }
+}
+
+/// How long a vendor is not given a message again that it did not take; `None`: it never is. What is wrong with the message or its
+/// token does not change by waiting.
+fn again_after(verdict: &Verdict, believed: bool) -> Option<Duration> {
+    match verdict {
+        // It was not asked, and is not as long as that lasts.
+        Verdict::Later { code, .. } if code.starts_with(circuit::PAUSED) => Some(Duration::ZERO),
+        Verdict::Configuration(code) if code == UNUSABLE => Some(Duration::ZERO),
+        Verdict::Later { after, .. } => Some(after.unwrap_or(AGAIN_AFTER).min(ASKED_MAX)),
+        Verdict::Configuration(_) => Some(REFUSED_AGAIN_AFTER),
+        // It is rather the credentials that are at fault, or the environment.
+        Verdict::Dead { .. } if !believed => Some(REFUSED_AGAIN_AFTER),
+        Verdict::Dead { .. } | Verdict::Accepted | Verdict::Unknown(_) | Verdict::Refused(_) => None,
+    }
 }

@@ -22,6 +22,8 @@ pub struct Scrape {
     pub devices: Devices,
     /// Of how many apps the channel with a vendor is in which state.
     pub vendors: BTreeMap<(Channel, &'static str), u64>,
+    /// Messages that are parked for vendors, by channel.
+    pub parked: BTreeMap<Channel, u64>,
     /// The database; `None`: it does not answer.
     pub database: Option<Database>,
     /// What its writer did.
@@ -172,6 +174,11 @@ impl Scrape {
             "Apps (webpush: push services of apps), by the state of their channel with a vendor",
             apps,
         );
+        let parked: Family<[(&str, &str); 1], Gauge> = Family::default();
+        for (channel, count) in &self.parked {
+            parked.get_or_create(&[("channel", channel.as_str())]).set(i64::try_from(*count).unwrap_or(i64::MAX));
+        }
+        to.register("parked", "Messages that a vendor did not take for now, and is given again", parked);
     }
 
     fn register_store(&self, to: &mut Registry) {

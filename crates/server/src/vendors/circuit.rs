@@ -28,6 +28,9 @@ const PROBES: usize = 5;
 /// channel itself gives up sooner.
 const PROBED_WITHIN: Duration = Duration::from_secs(120);
 
+/// How the word begins that is recorded of recipients whose messages a paused channel was not asked to take.
+pub(crate) const PAUSED: &str = "paused: ";
+
 /// Why a channel is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
@@ -99,7 +102,7 @@ impl Pause {
 
     /// What is recorded of recipients whose messages the channel was not asked to take.
     pub(crate) fn word(&self) -> Code {
-        verdict::code(&format!("paused: {}", self.code))
+        verdict::code(&format!("{PAUSED}{}", self.code))
     }
 }
 

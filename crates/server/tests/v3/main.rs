@@ -15,6 +15,7 @@ mod left_out;
 mod limits;
 mod loose;
 mod openapi;
+mod parked;
 mod paused;
 mod paused_origins;
 mod repeats;

@@ -23,19 +23,41 @@ fn shop() -> (Server, App, Apple) {
     (server, app, apple)
 }
 
-/// Pushes until one goes to all devices through Apple.
+/// Pushes, and waits until all devices have it through Apple: at once, or after a pause.
 fn goes_through(app: &App) {
-    until("the channel is used again", || {
-        let push_id = app.pushed(to_ann(json!({})));
-        (outcomes(app, &push_id) == json!({ "accepted": DEVICES })).then_some(())
-    });
+    let push_id = app.pushed(to_ann(json!({})));
+    until("the channel is used", || (outcomes(app, &push_id) == json!({ "accepted": DEVICES })).then_some(()));
 }
 
 /// The lines of a report: each device's token, and the rest.
-fn report(app: &App, push_id: &str) -> Vec<(String, String)> {
+pub(super) fn report(app: &App, push_id: &str) -> Vec<(String, String)> {
     let report = app.own_text(&format!("/v1/pushes/{push_id}/recipients.csv"));
     let lines = report.lines().skip(1).filter_map(|line| line.split_once(','));
     lines.map(|(token, rest)| (token.to_owned(), rest.to_owned())).collect()
+}
+
+/// How many messages are parked for Apple.
+pub(super) fn parked(server: &Server) -> f64 {
+    server.metric("pigeonloft_parked", "channel=\"apns\"")
+}
+
+/// Waits until Apple has taken what was parked of a push: each device's once, and counted so.
+pub(super) fn is_taken(server: &Server, app: &App, apple: &Apple, push_id: &str, devices: usize) {
+    until("Apple has taken it", || (outcomes(app, push_id) == json!({ "accepted": devices })).then_some(()));
+    let taken = apple.sim.taken_under(push_id);
+    assert_eq!(taken.len(), devices);
+    assert!(taken.values().all(|times| *times == 1), "{taken:?}");
+    until("nothing is parked", || (parked(server) == 0.0).then_some(()));
+    let lines = report(app, push_id);
+    assert!(lines.iter().all(|(_, rest)| rest.contains("apns,accepted")), "{lines:?}");
+    // The sums of the channel are its own.
+    let answer = app.call("/v3/statistics/get_push_task_stat_channel", &json!({ "pushId": push_id }));
+    let list = answer["pushStatDataAll"].as_array().expect("a list");
+    let sums = |channel: &str| {
+        let entry = list.iter().find(|entry| entry["channel"] == channel).expect("the channel has an entry");
+        ["pushActiveUv", "pushOnlineUv"].map(|sum| entry["pushState"][sum].clone())
+    };
+    assert_eq!([sums("apns"), sums("xg")], [[devices, devices], [0, 0]].map(|of| of.map(Value::from)), "{answer}");
 }
 
 fn states(server: &Server) -> [f64; 3] {
@@ -92,8 +114,8 @@ fn a_vendor_that_answers_503_is_left_alone_and_holds_up_nobody() {
     let log = server.log();
     assert_eq!(log.matches("a vendor's channel is paused").count(), 1, "{log}");
     assert_eq!(log.matches("a vendor's channel is used again").count(), 1, "{log}");
-    // What waited through the pause is in the inbox still.
-    assert_eq!(outcomes(&app, &push_id), json!({ "waiting": DEVICES }));
+    // What waited through the pause is taken by Apple now, each once.
+    is_taken(&server, &app, &apple, &push_id, DEVICES);
 }
 
 #[test]
@@ -108,6 +130,7 @@ fn a_vendor_that_refuses_the_credentials_is_tried_again_by_itself() {
     apple.behaves(|habits| habits.next = None);
     goes_through(&app);
     assert_eq!(states(&server), [1.0, 0.0, 0.0]);
+    is_taken(&server, &app, &apple, &push_id, DEVICES);
 }
 
 #[test]
@@ -124,17 +147,21 @@ fn where_most_tokens_are_said_to_be_dead_the_channel_is_paused_and_none_is_forgo
     let paused = app.finished(&push_id)["paused_channels"][0].clone();
     assert_eq!([&paused["reason"], &paused["code"]], ["dead_tokens", "Unregistered"]);
     assert_eq!(outcomes(&app, &push_id), json!({ "waiting": DEVICES }));
+    let asked_for = push_id;
     let asked = apple.sim.counts()[0];
-    let push_id = app.pushed(to_ann(json!({})));
-    assert_eq!(outcomes(&app, &push_id), json!({ "waiting": DEVICES }));
+    let left_alone = app.pushed(to_ann(json!({})));
+    assert_eq!(outcomes(&app, &left_alone), json!({ "waiting": DEVICES }));
     assert_eq!(apple.sim.counts()[0], asked, "Apple is left alone");
     let says: Vec<Value> =
-        report(&app, &push_id).iter().map(|(_, rest)| json!(rest.contains("apns: paused: Unregistered"))).collect();
+        report(&app, &left_alone).iter().map(|(_, rest)| json!(rest.contains("apns: paused: Unregistered"))).collect();
     assert_eq!(json!(says), json!(vec![true; DEVICES]));
     // Each token is still there.
     goes_through(&app);
     assert!((0..DEVICES).all(|n| apple.sim.all_taken().contains_key(&apns_token(n))));
     assert_eq!(server.metric("pigeonloft_vendor_pauses_total", "reason=\"dead_tokens\""), 1.0);
+    for push_id in [asked_for, left_alone] {
+        is_taken(&server, &app, &apple, &push_id, DEVICES);
+    }
 }
 
 #[test]
@@ -159,4 +186,5 @@ fn credentials_that_cannot_be_opened_are_a_pause_that_ends_when_they_can() {
     assert_eq!(app.finished(&push_id)["paused_channels"], json!([]));
     let log = server.log();
     assert_eq!(log.matches("a vendor's channel cannot be used").count(), 1, "{log}");
+    is_taken(&server, &app, &apple, &push_id, DEVICES);
 }

@@ -45,6 +45,7 @@ impl Doctor {
         let devices_missing = !self.mend && found.iter().any(|seen| seen.table == "account_of_device");
         found.extend(self.unheld(devices_missing)?);
         found.extend(self.undeclared()?);
+        found.extend(self.parked_of_no_push()?);
         Ok(found)
     }
 
@@ -56,6 +57,17 @@ impl Doctor {
             self.connection.execute(&format!("DELETE {undeclared}"), [])?;
         }
         let dangling = Dangling { table: "attribute".into(), parent: "attribute_name".into(), rows, may_go: true };
+        Ok((rows > 0).then_some(dangling))
+    }
+
+    /// Parked messages of pushes that are not there.
+    fn parked_of_no_push(&self) -> Result<Option<Dangling>> {
+        let of_none = "FROM parked WHERE push_id NOT IN (SELECT push_id FROM push)";
+        let rows: u64 = self.connection.query_row(&format!("SELECT count(*) {of_none}"), [], |row| row.get(0))?;
+        if rows > 0 && self.mend {
+            self.connection.execute(&format!("DELETE {of_none}"), [])?;
+        }
+        let dangling = Dangling { table: "parked".into(), parent: "push".into(), rows, may_go: true };
         Ok((rows > 0).then_some(dangling))
     }
 

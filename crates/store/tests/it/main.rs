@@ -12,6 +12,7 @@ mod import;
 mod log;
 mod outcomes;
 mod packages;
+mod parked;
 mod revocations;
 mod schema;
 mod stops;

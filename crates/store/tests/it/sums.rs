@@ -2,7 +2,7 @@
 //! inboxes hold what waits.
 
 use pigeonloft_model::{Channel, Day, DeviceId, Outcome, PushId, ReceiptEvent};
-use pigeonloft_store::{Acknowledged, NewPush, Recipient};
+use pigeonloft_store::{Acknowledged, Batch, Given, NewPush, Parked, Recipient, Then};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rusqlite::Connection;
@@ -29,14 +29,22 @@ enum Event {
     Revoke { push: usize, limit: usize },
     /// A device is deleted.
     Delete { device: u8 },
+    /// A vendor is given messages again.
+    Give { push: usize, channel: Channel, given: Vec<(u8, Then)> },
 }
 
 /// What became of a recipient: what a vendor answers for is of the vendor's channel, and all else of our own, with the
 /// vendor's word where one was asked first.
 type Became = (Outcome, Channel, Option<&'static str>);
 
+const OF_VENDORS: &[Channel] = &[Channel::Apns, Channel::Fcm, Channel::Webpush];
+
+fn then() -> impl Strategy<Value = Then> {
+    let end = proptest::sample::select(&[Outcome::Accepted, Outcome::Unknown][..]).prop_map(Then::End);
+    prop_oneof![2 => end, 1 => Just(Then::Wait), 1 => (0..9i64).prop_map(Then::Park)]
+}
+
 fn became() -> impl Strategy<Value = Became> {
-    const OF_VENDORS: &[Channel] = &[Channel::Apns, Channel::Fcm, Channel::Webpush];
     let word = proptest::option::of(proptest::sample::select(&["fcm: UNREGISTERED", "apns: paused"][..]));
     (proptest::sample::select(Outcome::ALL), proptest::sample::select(OF_VENDORS), word).prop_map(
         |(outcome, vendor, word)| match outcome {
@@ -60,6 +68,8 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => (0..PUSHES, 1..5u32).prop_map(|(push, limit)| Event::Stop { push, limit }),
         1 => (0..PUSHES, 1..5usize).prop_map(|(push, limit)| Event::Revoke { push, limit }),
         1 => (0..DEVICES).prop_map(|device| Event::Delete { device }),
+        3 => (0..PUSHES, proptest::sample::select(OF_VENDORS), vec((0..DEVICES, then()), 0..4))
+            .prop_map(|(push, channel, given)| Event::Give { push, channel, given }),
     ];
     vec(event, 1..24)
 }
@@ -115,7 +125,12 @@ async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Ev
             channel,
             code: code.map(Into::into),
         });
-        batch(pushes[push], first_row, rows, no_device, recipients.collect())
+        let batch = batch(pushes[push], first_row, rows, no_device, recipients.collect());
+        // Whoever was asked for in vain is asked for again, if it waits.
+        let asked = batch.recipients.iter().filter(|recipient| recipient.code.is_some());
+        let parked = asked.map(|recipient| Parked { device: recipient.device, channel: Channel::Apns, not_before: 0 });
+        let parked = parked.collect();
+        Batch { parked, ..batch }
     };
     match event {
         Event::Record { push, no_device, recipients } => {
@@ -149,6 +164,10 @@ async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Ev
             let told = loft.store.reader().unwrap().holders(push_id, by.push_id, None, *limit).unwrap();
             let told: Vec<_> = told.devices.into_iter().map(|device| (device, Outcome::Waiting)).collect();
             loft.record(by.push_id, by.counts.rows_done, &told).await.unwrap();
+        }
+        Event::Give { push, channel, given } => {
+            let given = given.iter().map(|&(at, then)| Given { at: (pushes[*push], device(at)), then, code: None });
+            loft.store.record_given(APP, *channel, given.collect(), [].into()).await.unwrap();
         }
         Event::Delete { device: place } => {
             loft.store.delete_device(device(*place)).await.unwrap();

@@ -115,6 +115,7 @@ pub(crate) fn batch(push_id: PushId, first_row: u64, rows: u64, no_device: u64, 
         left_out: LeftOut::default(),
         recipients,
         dead: Vec::new(),
+        parked: Vec::new(),
         started_at: 1,
         is_last: false,
     }

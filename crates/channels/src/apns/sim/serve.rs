@@ -1,5 +1,6 @@
 //! Serve: the sim's connections.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -166,10 +167,14 @@ async fn answer(sim: &Sim, request: Request<RecvStream>, authorized: Result<(), 
     sim.accepted.fetch_add(1, Ordering::Relaxed);
     if keeps {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let headers: HashMap<String, String> =
+            parts.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect();
         let mut taken = lock(&sim.taken);
-        let times = taken.get(token).map_or(0, |taken| taken.times) + 1;
-        taken.insert(token.to_owned(), Taken { times, headers, payload });
+        let (mut times, mut by_collapse_id) =
+            taken.remove(token).map_or_else(Default::default, |taken| (taken.times, taken.by_collapse_id));
+        times += 1;
+        *by_collapse_id.entry(headers.get("apns-collapse-id").cloned().unwrap_or_default()).or_default() += 1;
+        taken.insert(token.to_owned(), Taken { times, by_collapse_id, headers, payload });
     }
     Ok(())
 }

@@ -1,0 +1,177 @@
+//! Parked messages: what Apple did not take for now is given to it again, unless its device has it by then or nobody is to get it
+//! any more. Apple's side is the sim.
+
+use std::time::Duration;
+
+use pigeonloft_channels::apns::sim::Reply;
+use pigeonloft_testkit::{App, Apple, Device, Fleet, Server, pigeonloft, until};
+use serde_json::{Value, json};
+
+use super::apns::{apns_token, device, outcomes, to_ann};
+use super::paused::{is_taken, parked, report};
+
+/// As many as pause the channel, where it takes none of them.
+const DEVICES: usize = 30;
+
+fn shop() -> (Server, App, Apple, Vec<Device>) {
+    shop_on(pigeonloft!().set("push.batch_rows", 10).start())
+}
+
+fn shop_on(server: Server) -> (Server, App, Apple, Vec<Device>) {
+    let apple = Apple::start();
+    let app = server.app("ios");
+    apple.serves(&server, &app);
+    let devices = (0..DEVICES).map(|n| device(&app, n)).collect();
+    (server, app, apple, devices)
+}
+
+/// Now, in unix milliseconds.
+fn now_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("after 1970").as_millis() as i64
+}
+
+/// Apple takes nothing, and asks to be left alone for half an hour.
+fn is_down(apple: &Apple) {
+    let reply = Reply { retry_after: Some(1_800), ..Reply::new(503, "ServiceUnavailable") };
+    apple.behaves(|habits| habits.next = Some((u64::MAX, reply)));
+}
+
+/// Apple is well, and the operator does not wait for half an hour.
+fn is_up(server: &Server, app: &App, apple: &Apple) {
+    apple.behaves(|habits| habits.next = None);
+    apple.serves(server, app);
+}
+
+#[test]
+fn what_is_parked_outlives_a_kill() {
+    let (mut server, app, apple, _devices) = shop();
+    apple.behaves(|habits| habits.next = Some((u64::MAX, Reply::new(503, "ServiceUnavailable"))));
+    let push_id = app.pushed(to_ann(json!({})));
+    assert_eq!(outcomes(&app, &push_id), json!({ "waiting": DEVICES }));
+    assert_eq!(parked(&server), DEVICES as f64);
+    server.kill9();
+    let asked = apple.sim.counts()[0];
+    server.restart();
+    // It is tried after the start, in vain.
+    until("Apple is asked", || (apple.sim.counts()[0] > asked).then_some(()));
+    assert_eq!(parked(&server), DEVICES as f64);
+    server.kill9();
+    apple.behaves(|habits| habits.next = None);
+    server.restart();
+    is_taken(&server, &app, &apple, &push_id, DEVICES);
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_not_given() {
+    let begun = now_ms() / 1_000;
+    let (server, app, apple, devices) = shop_on(pigeonloft!().set("push.batch_rows", 10).clock_at(begun).start());
+    is_down(&apple);
+    let push = |members: Value| {
+        let push_id = app.pushed(to_ann(members));
+        assert_eq!(outcomes(&app, &push_id), json!({ "waiting": DEVICES }));
+        push_id
+    };
+    let [stopped, revoked, kept] = [(); 3].map(|()| push(json!({})));
+    let package = app.uploaded(["ann"]);
+    let to_all = |collapse_id: i64| {
+        let all = json!({ "audience_type": "package_account_push", "upload_id": package, "account_push_type": 1,
+            "collapse_id": collapse_id });
+        app.pushed_in_turn(&all)
+    };
+    let replaced = to_all(0);
+    assert_eq!(outcomes(&app, &replaced), json!({ "waiting": DEVICES }));
+    let expires = push(json!({ "expire_time": 800 }));
+    assert_eq!(parked(&server), 5.0 * DEVICES as f64);
+    // One comes online, and has what waits from its inbox.
+    let (_fleet, phones) = Fleet::of(&server, [devices[0].clone()]);
+    until("it arrived", || (phones[0].of_push(&kept).1 == 1).then_some(()));
+    for (path, push_id) in [("stop_push_msg", &stopped), ("revoke_push_msg", &revoked)] {
+        assert_eq!(app.call(&format!("/v3/push/{path}"), &json!({ "pushId": push_id }))["ret_code"], 0);
+    }
+    let in_its_place = to_all(replaced.parse().expect("a number"));
+    server.set_clock(begun + 1_000);
+    until("it expires", || outcomes(&app, &expires)["expired"].is_u64().then_some(()));
+    phones[0].vanish();
+    is_up(&server, &app, &apple);
+    let others = DEVICES - 1;
+    let to_others = json!({ "arrived": 1, "accepted": others });
+    for push_id in [&kept, &in_its_place] {
+        until("Apple has taken it", || (outcomes(&app, push_id) == to_others).then_some(()));
+    }
+    until("nothing is parked", || (parked(&server) == 0.0).then_some(()));
+    let taken = |push_id: &str| apple.sim.taken_under(push_id);
+    assert_eq!(taken(&kept).len(), others);
+    assert!(!taken(&kept).contains_key(&apns_token(0)), "it has it from us");
+    // What takes the place of another one goes under its name.
+    assert_eq!((taken(&replaced).len(), taken(&in_its_place).len()), (others, 0));
+    for push_id in [&kept, &replaced] {
+        assert!(taken(push_id).values().all(|times| *times == 1), "{:?}", taken(push_id));
+    }
+    for push_id in [&stopped, &revoked, &expires] {
+        assert_eq!(taken(push_id).len(), 0);
+    }
+    assert_eq!(app.progress(&stopped)["outcomes"]["stopped"], json!(others));
+}
+
+#[test]
+fn other_credentials_are_tried_at_once_with_those_that_the_first_were_not_for() {
+    let (server, app, apple, devices) = shop();
+    apple.behaves(|habits| _ = habits.by_token.insert(apns_token(3), Reply::new(400, "DeviceTokenNotForTopic")));
+    let push_id = app.pushed(to_ann(json!({})));
+    assert_eq!(outcomes(&app, &push_id), json!({ "accepted": DEVICES - 1, "waiting": 1 }));
+    let line = report(&app, &push_id).into_iter().find(|(token, _)| *token == devices[3].token).expect("a line");
+    assert!(line.1.contains("apns: DeviceTokenNotForTopic"), "{line:?}");
+    assert_eq!((app.progress(&push_id)["paused_channels"].clone(), parked(&server)), (json!([]), 1.0));
+    apple.behaves(|habits| habits.by_token.clear());
+    apple.serves(&server, &app);
+    is_taken(&server, &app, &apple, &push_id, DEVICES);
+}
+
+#[test]
+fn one_device_that_gets_too_much_is_given_its_message_later_and_one_that_is_gone_by_then_is_forgotten() {
+    let (server, app, apple, devices) = shop();
+    let too_many = || Reply { retry_after: Some(2), ..Reply::new(429, "TooManyRequests") };
+    apple.behaves(|habits| habits.by_token.extend([3, 4].map(|n| (apns_token(n), too_many()))));
+    let push_id = app.pushed(to_ann(json!({})));
+    assert_eq!(outcomes(&app, &push_id), json!({ "accepted": DEVICES - 2, "waiting": 2 }));
+    assert_eq!(parked(&server), 2.0);
+    apple.behaves(|habits| {
+        habits.by_token.remove(&apns_token(3));
+        let gone = Reply { timestamp: Some(now_ms() + 600_000), ..Reply::new(410, "Unregistered") };
+        habits.by_token.insert(apns_token(4), gone);
+    });
+    until("Apple has taken it", || {
+        (outcomes(&app, &push_id) == json!({ "accepted": DEVICES - 1, "waiting": 1 })).then_some(())
+    });
+    until("nothing is parked", || (parked(&server) == 0.0).then_some(()));
+    assert_eq!(apple.sim.taken_under(&push_id)[&apns_token(3)], 1);
+    let line = report(&app, &push_id).into_iter().find(|(token, _)| *token == devices[4].token).expect("a line");
+    assert!(line.1.contains("apns: Unregistered"), "{line:?}");
+    // It waits for its device in the inbox, and Apple is asked for that one no more.
+    let next = app.pushed(to_ann(json!({})));
+    assert_eq!(outcomes(&app, &next), json!({ "accepted": DEVICES - 1, "waiting": 1 }));
+    assert_eq!(parked(&server), 0.0);
+}
+
+#[test]
+fn a_push_goes_past_what_is_parked() {
+    let (server, app, apple, _devices) = shop();
+    let ben = app.register_device(Some("ben"));
+    let channels = json!({ "channels": { "apns": { "token": apns_token(DEVICES) } } });
+    assert_eq!(app.as_device(&ben, "PATCH", "", &channels).0, 204);
+    is_down(&apple);
+    let pushes: Vec<String> = (0..10).map(|_| app.pushed(to_ann(json!({})))).collect();
+    for push_id in &pushes {
+        assert_eq!(outcomes(&app, push_id), json!({ "waiting": DEVICES }));
+    }
+    apple.behaves(|habits| habits.latency = Duration::from_millis(50));
+    is_up(&server, &app, &apple);
+    until("some of it is taken", || (parked(&server) < (10 * DEVICES) as f64).then_some(()));
+    let to_ben = app.pushed(json!({ "audience_type": "account", "account_list": ["ben"] }));
+    assert_eq!(outcomes(&app, &to_ben), json!({ "accepted": 1 }));
+    assert!(parked(&server) > 0.0, "that was not all yet");
+    for push_id in &pushes {
+        is_taken(&server, &app, &apple, push_id, DEVICES);
+    }
+}
