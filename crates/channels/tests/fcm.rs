@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use pigeonloft_channels::fcm::sim::{Behaviour, Rule, Sim};
-use pigeonloft_channels::fcm::{BadCredentials, Credentials, Fcm};
+use pigeonloft_channels::fcm::{BadCredentials, Credentials, Fcm, Projects};
 use pigeonloft_channels::vendor::{Opened, Outgoing, Target, Vendor};
 use pigeonloft_model::attribute::Values;
 use pigeonloft_model::{DeviceId, Platform, Push, PushId, Verdict, Zone};
@@ -34,7 +34,7 @@ async fn with(change: impl FnOnce(&mut Credentials)) -> (Sim, Arc<Fcm>) {
     let mut credentials = Credentials { service_account, url, trusted: None, messages_per_minute: None };
     change(&mut credentials);
     credentials.check().expect("they are in order");
-    let fcm = Arc::new(Fcm::new(&credentials).expect("they are in order"));
+    let fcm = Arc::new(Fcm::new(&credentials, &Projects::default()).expect("they are in order"));
     (sim, fcm)
 }
 
@@ -85,6 +85,27 @@ async fn messages_go_out_with_one_access_token_over_connections_that_stay() {
     assert_eq!(first["data"], json!({ "msg_id": "7-1", "push_id": "7" }));
     assert_eq!(first["notification"], json!({ "title": "t", "body": "c" }));
     assert_eq!(first["android"]["notification"]["tag"], "7");
+}
+
+#[tokio::test]
+async fn apps_of_one_project_have_one_access_token_and_one_quota() {
+    let sim = Sim::start(([127, 0, 0, 1], 0).into(), key()).await.expect("a port is free");
+    let (service_account, url) = (sim.service_account().to_owned(), Some(sim.url().to_owned()));
+    let credentials = Credentials { service_account, url, trusted: None, messages_per_minute: None };
+    let projects = Projects::default();
+    let [one, other] = [(); 2].map(|()| Arc::new(Fcm::new(&credentials, &projects).expect("they are in order")));
+    for app in [&one, &other] {
+        assert_eq!(opened(app).send(&many(5), &Values::default()).await, vec![Verdict::Accepted; 5]);
+    }
+    assert_eq!((sim.record().requests, sim.record().bearers), (10, 1));
+    sim.behave(rule("", "QUOTA_EXCEEDED", Some(30), Some(60)));
+    let refused = opened(&one).send(&many(30), &Values::default()).await;
+    assert!(refused.iter().all(|verdict| matches!(verdict, Verdict::Later { .. })), "{refused:?}");
+    // Google would take it, but is not asked before its time.
+    let verdicts = opened(&other).send(&many(1), &Values::default()).await;
+    let [Verdict::Later { code, after: Some(after) }] = &verdicts[..] else { panic!("{verdicts:?}") };
+    assert!(code == "QUOTA_EXCEEDED" && after.as_secs() > 30, "{verdicts:?}");
+    assert_eq!(sim.record().requests, 40);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use pigeonloft_channels::apns::Signers;
+use pigeonloft_channels::fcm::Projects;
 use pigeonloft_channels::vendor::Vendor;
 use pigeonloft_channels::webpush::{self, Permits};
 use pigeonloft_model::{AccessId, Channel, Code, MessageType, Platform, Push};
@@ -44,6 +45,7 @@ pub(crate) type AppVendors = Vec<(Channel, Result<Arc<dyn Vendor>, Code>)>;
 pub struct Vendors {
     vault: Vault,
     signers: Signers,
+    projects: Projects,
     permits: Permits,
     /// Certificates that browsers' push services may have beside those of the public authorities; none if it is empty.
     trusted: PathBuf,
@@ -86,12 +88,12 @@ impl Vendors {
     #[must_use]
     pub fn new(vault: Vault, config: &Config, metrics: Arc<Metrics>) -> Self {
         let webpush = &config.webpush;
-        let signers = Signers::default();
+        let (signers, projects) = (Signers::default(), Projects::default());
         let permits = Permits { plain_http: webpush.allow_http, private_addresses: webpush.allow_private_addresses };
         let trusted = webpush.trusted_certificate.clone();
         let (browsers, apps, circuits) = (OnceLock::new(), Mutex::default(), Mutex::default());
         let normal_share = f64::from(config.push.dead_tokens_percent) / 100.0;
-        Self { vault, signers, permits, trusted, browsers, apps, circuits, normal_share, metrics }
+        Self { vault, signers, projects, permits, trusted, browsers, apps, circuits, normal_share, metrics }
     }
 
     /// What the endpoints of browsers may be.

@@ -1,7 +1,8 @@
 //! `fcm`, Google's channel (HTTP v1): a POST over HTTP/2 for each message, over a few connections that stay open.
 //!
 //! [`Credentials`] are what an app has of Google's; `bearers` fetches the access token that messages are sent with; `payload`
-//! makes the bytes of a push; `quota` spreads messages as the project may send them; `verdict` reads the answers. [`sim`] is
+//! makes the bytes of a push; `quota` spreads messages as the project may send them; `projects` has
+//! apps of the same project share that; `verdict` reads the answers. [`sim`] is
 //! the other side, for whoever has no account with Google: tests, and developers.
 //!
 //! A message that is sent again replaces the first on the device, for both carry the push's `tag`.
@@ -9,6 +10,7 @@
 mod bearers;
 mod credentials;
 mod payload;
+mod projects;
 mod quota;
 pub mod sim;
 mod verdict;
@@ -25,6 +27,7 @@ use pigeonloft_model::{Code, Verdict};
 use tokio::time::Instant;
 
 pub use credentials::{BadCredentials, Credentials};
+pub use projects::Projects;
 
 pub use crate::http2::NotAnEndpoint;
 
@@ -32,7 +35,7 @@ use crate::http2::{Answer, Authorized, Client, Concerns, Speaks};
 use crate::vendor::{Opened, Outgoing, Target, Vendor};
 use bearers::Bearers;
 use payload::Payload;
-use quota::Quota;
+use quota::Share;
 
 /// Messages a minute that Google gives a project at first.
 const MESSAGES_PER_MINUTE: u32 = 600_000;
@@ -42,22 +45,23 @@ const MESSAGES_PER_MINUTE: u32 = 600_000;
 pub struct Fcm {
     path: String,
     bearers: Arc<Bearers>,
-    quota: Quota,
+    quota: Share,
     client: Client,
 }
 
 impl Fcm {
-    /// With these credentials. Connects to nobody yet.
+    /// With these credentials, and what others have of the same project and account. Connects to nobody yet.
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn new(credentials: &Credentials) -> Result<Self, BadCredentials> {
-        let bearers = Arc::new(Bearers::new(credentials)?);
+    pub fn new(credentials: &Credentials, projects: &Projects) -> Result<Self, BadCredentials> {
+        let bearers = projects.bearers(credentials)?;
+        let quota = projects.quota(credentials, bearers.project_id())?;
         let per_minute = credentials.messages_per_minute.unwrap_or(MESSAGES_PER_MINUTE);
         Ok(Self {
             path: format!("/v1/projects/{}/messages:send", bearers.project_id()),
             bearers,
-            quota: Quota::new(per_minute, Instant::now()),
+            quota: Share::new(quota, per_minute),
             client: Client::new(credentials.endpoint()?),
         })
     }
@@ -79,7 +83,11 @@ struct OpenedFcm {
 impl Opened for OpenedFcm {
     fn send<'a>(&'a self, targets: &'a [Target], values: &'a Values) -> BoxFuture<'a, Vec<Verdict>> {
         let Self { fcm, payload } = self;
-        Box::pin(async move { fcm.client.send(&Sending { fcm, payload, values }, targets).await })
+        Box::pin(async move {
+            let verdicts = fcm.client.send(&Sending { fcm, payload, values }, targets).await;
+            fcm.quota.note(targets, &verdicts, Instant::now());
+            verdicts
+        })
     }
 }
 
@@ -92,7 +100,10 @@ struct Sending<'a> {
 
 impl Speaks for Sending<'_> {
     async fn authorization(&self) -> Result<HeaderValue, Verdict> {
-        self.fcm.bearers.authorization().await
+        match self.fcm.quota.held(Instant::now()) {
+            Some(verdict) => Err(verdict),
+            None => self.fcm.bearers.authorization().await,
+        }
     }
 
     fn refused(&self, authorization: &HeaderValue, code: Code) -> Result<(), Verdict> {

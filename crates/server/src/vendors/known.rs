@@ -105,7 +105,7 @@ impl Vendors {
             }
             Channel::Fcm => {
                 let credentials: fcm::Credentials = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-                let fcm = Fcm::new(&credentials).map_err(|error| chain(&error))?;
+                let fcm = Fcm::new(&credentials, &self.projects).map_err(|error| chain(&error))?;
                 Ok(Arc::new(fcm))
             }
             other => Err(format!("this program has no channel {other}")),
