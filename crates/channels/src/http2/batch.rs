@@ -59,6 +59,11 @@ impl<'a, S: Speaks> Batch<'a, S> {
         Self { speaks, authorization, targets, places, given, all_given, broken }
     }
 
+    /// How many are to be sent.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
     /// Those that no connection was given.
     pub(super) fn left(&self) -> &'a [usize] {
         let given = self.given.load(Ordering::Relaxed).min(self.places.len());

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use pigeonloft_model::{Code, Verdict};
+use tokio::sync::SemaphorePermit;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
@@ -155,12 +156,20 @@ impl Client {
         used.map(|(_, (lane, _))| lane).collect()
     }
 
-    /// Opens the connection if there is none, and sends over it what is left of a batch.
+    /// Opens the connection if there is none, and sends over it what is left of a batch, when that has its turn: batches that share the
+    /// streams are all finished late, and at once. A few messages wait for no turn.
     async fn send_by<S: Speaks>(&self, lane: &Lane, batch: &Batch<'_, S>) -> Vec<(usize, Tried)> {
+        let turn = match batch.len() {
+            ..=AT_A_STRETCH => None,
+            _ => match batch.while_any_is_left(lane.turn()).await {
+                None => return Vec::new(),
+                Some(turn) => turn,
+            },
+        };
         match batch.while_any_is_left(lane.handle(&self.endpoint, self.patience.keeping)).await {
             // One that is still being opened is there for the next batch.
             None => Vec::new(),
-            Some(Ok(handle)) => self.send_through(lane, &handle, batch).await,
+            Some(Ok(handle)) => self.send_through(lane, &handle, turn, batch).await,
             Some(Err(error)) => {
                 tracing::debug!(endpoint = ?self.endpoint, %error, "no connection to a vendor");
                 batch.breaks("no connection".into());
@@ -169,8 +178,14 @@ impl Client {
         }
     }
 
-    /// Sends until nothing is left or the connection takes no more; then waits for the answers.
-    async fn send_through<S: Speaks>(&self, lane: &Lane, handle: &Handle, batch: &Batch<'_, S>) -> Vec<(usize, Tried)> {
+    /// Sends until nothing is left or the connection takes no more; then gives up its turn, and waits for the answers.
+    async fn send_through<S: Speaks>(
+        &self,
+        lane: &Lane,
+        handle: &Handle,
+        mut turn: Option<SemaphorePermit<'_>>,
+        batch: &Batch<'_, S>,
+    ) -> Vec<(usize, Tried)> {
         let answered_within = self.patience.answered_within;
         let (mut tried, mut open) = (Vec::new(), FuturesUnordered::new());
         let mut sender = handle.line.sender.clone();
@@ -181,6 +196,9 @@ impl Client {
         let alarm = sleep_until(heard + answered_within);
         tokio::pin!(alarm);
         loop {
+            if !sends {
+                drop(turn.take());
+            }
             let silent_at = heard + answered_within;
             let goes_at = paced.map(|(_, at)| at).filter(|at| sends && *at > Instant::now());
             let due = match goes_at {

@@ -6,15 +6,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::connection::{Endpoint, Line};
 
 /// A place for a connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lane {
     current: Arc<Mutex<Option<Current>>>,
+    /// Of the batch that sends through it.
+    turn: Semaphore,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self { current: Arc::default(), turn: Semaphore::new(1) }
+    }
 }
 
 #[derive(Debug)]
@@ -45,6 +53,11 @@ pub(super) struct Handle {
 }
 
 impl Lane {
+    /// Waits until those who asked before have no more to send. `None` if there are no turns any more, which is never.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turn.acquire().await.ok()
+    }
+
     fn current(&self) -> MutexGuard<'_, Option<Current>> {
         lock(&self.current)
     }

@@ -74,6 +74,24 @@ async fn as_many_are_under_way_as_the_other_side_allows() {
 }
 
 #[tokio::test]
+async fn batches_have_their_turn_one_after_another_and_a_few_messages_wait_for_none() {
+    const EACH: usize = 400;
+    let line = Line::new(Habits { streams: 5, latency: Duration::from_millis(5), ..Habits::default() }).await;
+    let batch = |from: usize, count: usize| (from..from + count).map(target).collect::<Vec<_>>();
+    let batches = [batch(0, EACH), batch(EACH, EACH), batch(2 * EACH, 1)];
+    // How many messages of all were sent when it was answered.
+    let sent = async |targets: &[Target]| {
+        assert_eq!(count(&line.send(targets).await), all("", targets.len()));
+        usize::try_from(line.sim.counts()[0]).unwrap()
+    };
+    let (first, second, one) = tokio::join!(sent(&batches[0]), sent(&batches[1]), sent(&batches[2]));
+    // The second goes while the last of the first are answered. If they shared the streams, both would end together.
+    assert!(first < EACH + EACH / 2, "{first}");
+    assert!(one < EACH, "{one}");
+    assert_eq!(second, 2 * EACH + 1);
+}
+
+#[tokio::test]
 async fn as_many_connections_are_opened_as_messages_are_worth() {
     let line = Line::new(Habits::default()).await;
     for (messages, connections) in [(1, 1), (32, 1), (33, 2), (100, 4), (1, 4), (3_000, 8), (3_000, 8)] {
