@@ -33,6 +33,13 @@ use crate::vendor::Target;
 /// Requests of one batch under way at once.
 const AT_ONCE: usize = 256;
 
+/// Connections to one push service that speaks HTTP/2, at most. Google's takes a hundred streams on each: over one connection,
+/// 50 ms to answer would be two thousand messages a second.
+pub(super) const CONNECTIONS: usize = 8;
+
+/// Messages of a batch that are worth a connection more.
+const WORTH_A_CONNECTION: usize = 64;
+
 /// How long one request may take, from looking its host up to the end of its answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -64,7 +71,8 @@ struct Tried {
 
 /// The way to push services, for all apps. It holds the connections; dropping it closes them.
 pub struct Client {
-    pool: Pool<Connector, Full<Bytes>>,
+    /// Each keeps one connection to a push service that speaks HTTP/2; to one that does not, as many as it has requests.
+    pools: [Pool<Connector, Full<Bytes>>; CONNECTIONS],
     permits: Permits,
     origins: Origins,
     random: SystemRandom,
@@ -88,14 +96,17 @@ impl Client {
         let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let mut tls = tls.with_root_certificates(roots).with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let pool = Pool::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(AT_ONCE)
-            .http2_keep_alive_interval(PING)
-            .build(Connector::new(permits, Arc::new(tls)));
-        Ok(Self { pool, permits, origins: Origins::default(), random: SystemRandom::new() })
+        let connector = Connector::new(permits, Arc::new(tls));
+        let pools = [(); CONNECTIONS].map(|()| {
+            Pool::builder(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(AT_ONCE)
+                .http2_keep_alive_interval(PING)
+                .build(connector.clone())
+        });
+        Ok(Self { pools, permits, origins: Origins::default(), random: SystemRandom::new() })
     }
 
     /// Sends to each of these; the verdicts stand in their order. It takes no task of its own for any of them, and memory for
@@ -103,8 +114,10 @@ impl Client {
     pub(super) async fn send(&self, signer: &Signer, payload: &Payload, targets: &[Target]) -> Vec<Verdict> {
         let mut verdicts = vec![Verdict::Unknown("no answer".into()); targets.len()];
         let deadline = Instant::now() + TRIED_FOR;
-        let sent = (0..targets.len())
-            .map(|place| async move { (place, self.post(signer, payload, &targets[place], deadline).await) });
+        let lanes = (targets.len() / WORTH_A_CONNECTION).clamp(1, CONNECTIONS);
+        let sent = (0..targets.len()).map(|place| async move {
+            (place, self.post(signer, payload, &targets[place], place % lanes, deadline).await)
+        });
         let mut answered = stream::iter(sent).buffer_unordered(AT_ONCE);
         while let Some((place, verdict)) = answered.next().await {
             verdicts[place] = verdict;
@@ -112,8 +125,15 @@ impl Client {
         verdicts
     }
 
-    /// Sends one message, as often as it takes until the deadline, once at least.
-    async fn post(&self, signer: &Signer, payload: &Payload, target: &Target, deadline: Instant) -> Verdict {
+    /// Sends one message over this of the pools, as often as it takes until the deadline, once at least.
+    async fn post(
+        &self,
+        signer: &Signer,
+        payload: &Payload,
+        target: &Target,
+        lane: usize,
+        deadline: Instant,
+    ) -> Verdict {
         let (request, origin) = match self.request(signer, payload, target) {
             Ok(request) => request,
             Err(refused) => return refused,
@@ -122,7 +142,7 @@ impl Client {
         origin.budget.tries(1, Instant::now());
         let mut wait = FIRST_WAIT;
         loop {
-            let Tried { verdict, is_answer } = self.once(request.clone(), &origin).await;
+            let Tried { verdict, is_answer } = self.once(request.clone(), &origin, lane).await;
             let Verdict::Later { after, .. } = verdict else { return verdict };
             // Between half and all of it: those who wait do not come back all at once. What is asked for is kept to.
             let dice = fastrand::f64();
@@ -138,29 +158,30 @@ impl Client {
     }
 
     /// Sends a request to its push service once.
-    async fn once(&self, request: Request<Full<Bytes>>, origin: &Origin) -> Tried {
+    async fn once(&self, request: Request<Full<Bytes>>, origin: &Origin, lane: usize) -> Tried {
+        let way = &origin.lanes[lane];
         let no_answer = |verdict| Tried { verdict, is_answer: false };
         let no_connection = || no_answer(Verdict::Later { code: NO_CONNECTION.into(), after: None });
-        let Ok(turn @ (Turn::Any | Turn::First { .. })) = timeout(PATIENCE, origin.turn()).await else {
+        let Ok(turn @ (Turn::Any | Turn::First { .. })) = timeout(PATIENCE, way.turn()).await else {
             return no_connection();
         };
-        let tried = match timeout(PATIENCE, self.answered(request)).await {
+        let tried = match timeout(PATIENCE, self.answered(request, lane)).await {
             Ok(Ok(verdict)) => {
-                origin.reached();
+                way.reached();
                 Tried { verdict, is_answer: true }
             }
             Ok(Err(error)) if matches!(source(&error), Some(connector::Error::Io(_))) => {
-                origin.failed();
+                way.failed();
                 no_connection()
             }
             Ok(Err(error)) => {
-                origin.lost();
+                way.lost();
                 no_answer(of_failure(&error))
             }
             Err(_) => {
                 if matches!(turn, Turn::First { .. }) {
                     // The others need not find out one by one.
-                    origin.failed();
+                    way.failed();
                 }
                 no_answer(Verdict::Unknown("no answer".into()))
             }
@@ -191,8 +212,8 @@ impl Client {
         Ok((request, origin))
     }
 
-    async fn answered(&self, request: Request<Full<Bytes>>) -> Result<Verdict, PoolError> {
-        let (head, body) = self.pool.request(request).await?.into_parts();
+    async fn answered(&self, request: Request<Full<Bytes>>, lane: usize) -> Result<Verdict, PoolError> {
+        let (head, body) = self.pools[lane].request(request).await?.into_parts();
         // The status has decided: what cannot be read of the rest is left.
         let said = match head.status.is_success() {
             true => Bytes::new(),

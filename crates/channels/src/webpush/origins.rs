@@ -1,5 +1,5 @@
-//! Origins: the push services that messages go to. One that was not reached lately is first sent a single message: the others
-//! then find its connection open, instead of each opening one of their own, or find that there is none to be had.
+//! Origins: the push services that messages go to, each over a few lanes. A lane that was not used lately is first given a single
+//! message: the others then find its connection open, instead of each opening one of their own, or find that there is none to be had.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
+use super::client::CONNECTIONS;
 use crate::budget::Budget;
 
 /// A push service that answered is taken to be connected for this long: less than connections are kept open.
@@ -29,6 +30,13 @@ pub(super) struct Origin {
     /// How many messages may be sent to it once more, of all apps: it is the same service for each, and a stranger's own origin
     /// takes nothing from the others.
     pub(super) budget: Budget,
+    /// Each over a connection of its own, where it speaks HTTP/2.
+    pub(super) lanes: [Lane; CONNECTIONS],
+}
+
+/// A way to a push service, which a share of its messages take.
+#[derive(Debug)]
+pub(super) struct Lane {
     first: Semaphore,
     state: Mutex<State>,
 }
@@ -62,13 +70,14 @@ impl Origins {
             origins.clear();
         }
         let budget = Budget::new(Instant::now());
-        let new = Arc::new(Origin { budget, first: Semaphore::new(1), state: Mutex::new(State::Unknown) });
+        let lanes = [(); CONNECTIONS].map(|()| Lane { first: Semaphore::new(1), state: Mutex::new(State::Unknown) });
+        let new = Arc::new(Origin { budget, lanes });
         origins.insert(origin.to_owned(), new.clone());
         new
     }
 }
 
-impl Origin {
+impl Lane {
     /// Waits until a message may go, or it is known that it cannot.
     pub(super) async fn turn(&self) -> Turn<'_> {
         if let Some(turn) = self.known() {
@@ -115,17 +124,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_message_goes_alone_and_the_others_by_what_it_found() {
         let origins = Origins::default();
-        let origin = origins.of("https://push.example.net");
+        let known = origins.of("https://push.example.net");
+        let origin = &known.lanes[0];
         let first = origin.turn().await;
         assert!(matches!(first, Turn::First { .. }));
         let second = origins.of("https://push.example.net");
-        let waits = tokio::spawn(async move { matches!(second.turn().await, Turn::Any) });
+        let waits = tokio::spawn(async move { matches!(second.lanes[0].turn().await, Turn::Any) });
         tokio::task::yield_now().await;
         assert!(!waits.is_finished());
         origin.reached();
         drop(first);
         assert!(waits.await.unwrap());
-        assert!(matches!(origins.of("https://other.example.net").turn().await, Turn::First { .. }));
+        assert!(matches!(origins.of("https://other.example.net").lanes[0].turn().await, Turn::First { .. }));
+        assert!(matches!(known.lanes[1].turn().await, Turn::First { .. }), "over another connection");
         // It is sent one alone again when it was silent for long, or a connection was lost.
         tokio::time::advance(REACHED_FOR).await;
         assert!(matches!(origin.turn().await, Turn::First { .. }));
