@@ -6,7 +6,9 @@
 mod check;
 mod habits;
 mod late;
+mod limit;
 mod serve;
+mod tls;
 
 use std::collections::HashMap;
 use std::io;
@@ -20,6 +22,7 @@ use tokio::net::TcpListener;
 
 pub use check::Team;
 pub use habits::{Habits, Reply};
+pub use tls::tls;
 
 /// A message that was taken.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +47,8 @@ pub struct Sim {
     requests: AtomicU64,
     accepted: AtomicU64,
     connections: AtomicU64,
+    /// The most streams that a connection had at once.
+    most_streams: AtomicU64,
 }
 
 impl Sim {
@@ -57,6 +62,7 @@ impl Sim {
             requests: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            most_streams: AtomicU64::new(0),
         })
     }
 
@@ -96,6 +102,12 @@ impl Sim {
     #[must_use]
     pub fn counts(&self) -> [u64; 3] {
         [&self.requests, &self.accepted, &self.connections].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// The most messages that were under way at once on one connection.
+    #[must_use]
+    pub fn most_at_once(&self) -> u64 {
+        self.most_streams.load(Ordering::Relaxed)
     }
 }
 

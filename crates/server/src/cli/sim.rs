@@ -2,6 +2,7 @@
 
 mod apns;
 mod fcm;
+mod script;
 mod webpush;
 
 use clap::Subcommand;

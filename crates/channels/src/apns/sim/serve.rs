@@ -19,7 +19,11 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::late::Late;
+use super::limit::{Limits, Says};
 use super::{Habits, Reply, Sim, Taken, check, lock};
+
+/// Bytes of a stream's window where nobody says otherwise.
+const DEFAULT_WINDOW: u32 = 65_535;
 
 pub(super) async fn serve(sim: Arc<Sim>, listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> io::Result<()> {
     let tls = tls.map(TlsAcceptor::from);
@@ -48,17 +52,26 @@ pub(super) async fn serve(sim: Arc<Sim>, listener: TcpListener, tls: Option<Arc<
 
 /// `is_known`: it showed a certificate that is trusted.
 async fn connection(sim: &Sim, stream: impl AsyncRead + AsyncWrite + Unpin, is_known: bool) -> Result<(), h2::Error> {
-    let streams = sim.habits().streams;
+    let (streams, limits) = {
+        let habits = sim.habits();
+        (habits.streams, habits.first_streams.map(|first| Limits { first, then: habits.streams }))
+    };
     let mut connection = h2::server::Builder::new()
         .max_concurrent_streams(streams)
         .initial_connection_window_size(1 << 24)
-        .handshake::<_, Bytes>(stream)
+        .handshake::<_, Bytes>(Says::new(stream, limits))
         .await?;
     let (mut open, mut late) = (FuturesUnordered::new(), Late::new());
+    // What it may have until it has more, and whether it may have more.
+    let (mut at_first, mut is_answered) = (limits.map(|limits| limits.first as usize), false);
     // What this connection remembers of a token it found in order, so that it is verified once.
     let mut verified = None;
     let mut requests = 0;
     loop {
+        // Any setting has it send SETTINGS, once its first are acknowledged, which become those that give more.
+        if is_answered && at_first.is_some() && connection.set_initial_window_size(DEFAULT_WINDOW).is_ok() {
+            at_first = None;
+        }
         tokio::select! {
             // The connection is written whenever it is asked for a request: first all that came are taken, then all answers
             // that are there, so that these leave together.
@@ -68,7 +81,9 @@ async fn connection(sim: &Sim, stream: impl AsyncRead + AsyncWrite + Unpin, is_k
                 let (request, mut respond) = accepted?;
                 requests += 1;
                 sim.requests.fetch_add(1, Ordering::Relaxed);
-                let manner = manner(&sim.habits(), requests, open.len() + late.len());
+                let at_once = open.len() + late.len();
+                sim.most_streams.fetch_max(at_once as u64 + 1, Ordering::Relaxed);
+                let manner = manner(&mut sim.habits(), requests, at_once, at_first);
                 let (latency, is_silent) = match manner {
                     Manner::Cuts => return Ok(()),
                     Manner::GoesAway => {
@@ -76,8 +91,8 @@ async fn connection(sim: &Sim, stream: impl AsyncRead + AsyncWrite + Unpin, is_k
                         connection.abrupt_shutdown(Reason::NO_ERROR);
                         return std::future::poll_fn(|context| connection.poll_closed(context)).await;
                     }
-                    Manner::Refuses => {
-                        respond.send_reset(Reason::REFUSED_STREAM);
+                    Manner::Resets(reason) => {
+                        respond.send_reset(reason);
                         continue;
                     }
                     Manner::Answers { latency, is_silent } => (latency, is_silent),
@@ -97,13 +112,17 @@ async fn connection(sim: &Sim, stream: impl AsyncRead + AsyncWrite + Unpin, is_k
                 while let Some((latency, answer)) = ready {
                     if latency.is_zero() {
                         answer.leaves(sim);
+                        is_answered = true;
                     } else {
                         late.push(latency, answer);
                     }
                     ready = open.next().now_or_never().flatten();
                 }
             }
-            due = late.due() => due.for_each(|answer| answer.leaves(sim)),
+            due = late.due() => {
+                due.for_each(|answer| answer.leaves(sim));
+                is_answered = true;
+            }
         }
     }
 }
@@ -111,19 +130,23 @@ async fn connection(sim: &Sim, stream: impl AsyncRead + AsyncWrite + Unpin, is_k
 /// What is done with a request.
 enum Manner {
     Answers { latency: Duration, is_silent: bool },
-    Refuses,
+    Resets(Reason),
     GoesAway,
     Cuts,
 }
 
-/// With the last of so many requests of a connection, beside so many open ones.
-fn manner(habits: &Habits, requests: u64, open: usize) -> Manner {
+/// With the last of so many requests of a connection, beside so many open ones, of which it may have `first` at first.
+fn manner(habits: &mut Habits, requests: u64, open: usize, first: Option<usize>) -> Manner {
+    let really = [habits.really, first].into_iter().flatten().min();
     if habits.cut_after.is_some_and(|last| requests > last) {
         Manner::Cuts
     } else if habits.goes_away_after.is_some_and(|last| requests > last) {
         Manner::GoesAway
-    } else if habits.really.is_some_and(|really| open >= really) {
-        Manner::Refuses
+    } else if really.is_some_and(|really| open >= really) {
+        Manner::Resets(Reason::REFUSED_STREAM)
+    } else if habits.resets > 0 {
+        habits.resets -= 1;
+        Manner::Resets(Reason::INTERNAL_ERROR)
     } else {
         Manner::Answers { latency: habits.latency, is_silent: habits.is_silent }
     }

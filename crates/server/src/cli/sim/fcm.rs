@@ -1,18 +1,15 @@
 //! `pigeonloft sim fcm`: Google's side of FCM.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
 
 use clap::Args;
-use pigeonloft_channels::fcm::sim::{Behaviour, Sim};
+use pigeonloft_channels::fcm::sim::Sim;
 
+use super::script::{LOOKS_EVERY, Script};
 use crate::cli::failure::{Failure, say};
 use crate::cli::serve::runtime;
 use crate::cli::signals::Signals;
-
-/// How often messages are printed, and the behaviour's file is looked at.
-const LOOKS_EVERY: Duration = Duration::from_millis(200);
 
 /// Google's side of FCM (HTTP v1): hands out access tokens, checks messages and prints those it takes, a JSON object a line
 ///
@@ -51,8 +48,8 @@ impl Fcm {
         let signals = Signals::listen().map_err(|error| Failure::of("cannot listen for signals", &error))?;
         let key = std::fs::read_to_string(&self.key)
             .map_err(|error| Failure::of(format_args!("cannot read {}", self.key.display()), &error))?;
-        let mut script = self.behaviour.map(Script::new);
-        let begins = script.as_mut().map(Script::changed).transpose()?.flatten();
+        let mut script = Script::new(self.behaviour);
+        let begins = script.changed()?;
         let sim = Sim::start(self.listen, &key)
             .await
             .map_err(|error| Failure::of(format_args!("cannot play FCM on {}", self.listen), &error))?;
@@ -74,40 +71,9 @@ impl Fcm {
             if stops {
                 return Ok(());
             }
-            match script.as_mut().map_or(Ok(None), Script::changed) {
-                Ok(Some(behaviour)) => sim.behave(behaviour),
-                Ok(None) => {}
-                // It is being written, or wrong: what was read last holds.
-                Err(failure) => {
-                    failure.exit();
-                }
+            if let Some(behaviour) = script.looked_at() {
+                sim.behave(behaviour);
             }
         }
-    }
-}
-
-/// The file that says how to behave.
-struct Script {
-    file: PathBuf,
-    read: Option<SystemTime>,
-}
-
-impl Script {
-    fn new(file: PathBuf) -> Self {
-        Self { file, read: None }
-    }
-
-    /// How to behave, if the file was changed since it was read.
-    fn changed(&mut self) -> Result<Option<Behaviour>, Failure> {
-        let cannot = |file: &Path, error: &dyn std::error::Error| {
-            Failure::of(format_args!("cannot read the behaviour in {}", file.display()), error)
-        };
-        let written = self.file.metadata().and_then(|metadata| metadata.modified());
-        let written = written.map_err(|error| cannot(&self.file, &error))?;
-        if self.read.replace(written) == Some(written) {
-            return Ok(None);
-        }
-        let text = std::fs::read(&self.file).map_err(|error| cannot(&self.file, &error))?;
-        serde_json::from_slice(&text).map(Some).map_err(|error| cannot(&self.file, &error))
     }
 }
