@@ -5,10 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use pigeonloft_channels::apns::TeamKey;
 use pigeonloft_channels::apns::sim::{self, Habits, Sim, Team};
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -43,18 +41,35 @@ impl Apple {
     /// It cannot be started.
     #[must_use]
     pub fn start() -> Self {
+        Self::that_trusts(None)
+    }
+
+    /// Starts one that takes no tokens, but connections that show a certificate which this one signed, PEM.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn that_demands(authority: &str) -> Self {
+        Self::that_trusts(Some(authority))
+    }
+
+    fn that_trusts(authority: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let certificate = Certificate::write(folder.path());
+        let read = |path: &PathBuf| fs::read_to_string(path).expect("a file can be read");
+        let tls = sim::tls(&read(&certificate.certificate), &read(&certificate.key), authority);
+        let tls = tls.expect("the certificates can be used");
         let key_pem = rcgen::KeyPair::generate().expect("a key can be made").serialize_pem();
         let key = folder.path().join("AuthKey.p8");
         fs::write(&key, &key_pem).expect("a file can be written");
-        let team = Team::new(&key_pem, KEY_ID, TEAM_ID).expect("it is a key of P-256");
-        let sim = Sim::new(Some(team));
+        let team_key = TeamKey { key: key_pem, key_id: KEY_ID.to_owned(), team_id: TEAM_ID.to_owned() };
+        let team = Team::new(&team_key).expect("it is a key of P-256");
+        let sim = Sim::new(authority.is_none().then_some(team));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be started");
         let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).expect("a port is free");
         let address = listener.local_addr().expect("it listens");
-        runtime.spawn(sim.clone().serve(listener, Some(tls(&certificate))));
+        runtime.spawn(sim.clone().serve(listener, Some(tls)));
         Self { sim, address, certificate, key, _folder: folder, _runtime: runtime }
     }
 
@@ -68,45 +83,19 @@ impl Apple {
     /// # Panics
     /// The command fails.
     pub fn serves(&self, server: &Server, app: &App) {
-        let [id, key, certificate] = [
-            app.access_id.to_string(),
-            self.key.display().to_string(),
-            self.certificate.certificate.display().to_string(),
-        ];
-        let url = sim::url(self.address, true);
-        server.run([
-            "app",
-            "channel",
-            "set",
-            "--app",
-            &id,
-            "apns",
-            "--key",
-            &key,
-            "--key-id",
-            KEY_ID,
-            "--team-id",
-            TEAM_ID,
-            "--topic",
-            TOPIC,
-            "--url",
-            &url,
-            "--trust",
-            &certificate,
-        ]);
+        let key = self.key.display().to_string();
+        let key = ["--key", &key, "--key-id", KEY_ID, "--team-id", TEAM_ID, "--topic", TOPIC];
+        self.knows(server, app, &key).expect("the credentials are taken");
     }
-}
 
-fn tls(certificate: &Certificate) -> Arc<ServerConfig> {
-    let chain = CertificateDer::pem_file_iter(&certificate.certificate).expect("a file can be read");
-    let chain = chain.collect::<Result<Vec<_>, _>>().expect("it holds certificates");
-    let key = PrivateKeyDer::from_pem_file(&certificate.key).expect("it holds a key");
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider has them")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("they fit each other");
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Arc::new(config)
+    /// Gives an app these credentials with it, by the command line.
+    ///
+    /// # Errors
+    /// What the command says where it fails.
+    pub fn knows(&self, server: &Server, app: &App, credentials: &[&str]) -> Result<String, String> {
+        let (id, url) = (app.access_id.to_string(), sim::url(self.address, true));
+        let trust = self.certificate.certificate.display().to_string();
+        let whose = ["app", "channel", "set", "--app", &id, "apns", "--url", &url, "--trust", &trust];
+        server.try_run(whose.iter().chain(credentials).copied())
+    }
 }

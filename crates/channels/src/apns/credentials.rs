@@ -3,44 +3,55 @@
 use pigeonloft_model::Environment;
 use serde::{Deserialize, Serialize};
 
-use super::signer::Signer;
-use crate::http2::{Endpoint, NotAnEndpoint};
+use super::certificate::{BadCertificate, Certificate};
+use super::signer::{BadKey, TeamKey};
+use crate::http2::{Endpoint, NotAnEndpoint, Trust};
 
 /// Apple's hosts.
 const PRODUCT: &str = "https://api.push.apple.com";
 const DEV: &str = "https://api.sandbox.push.apple.com";
 
-/// Characters of a key's id and of a team's, as Apple issues them.
-const ID_CHARS: usize = 10;
-
 /// Why credentials cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BadCredentials {
-    /// The key is not one that Apple issues.
-    #[error("the key is no PKCS #8 key of P-256 in PEM: give the AuthKey_….p8 file as Apple issued it")]
-    Key,
-    /// An id has not its length.
-    #[error("{0} is not {ID_CHARS} letters and digits: Apple shows it beside the key")]
-    Id(&'static str),
+    /// The key, or its ids.
+    #[error(transparent)]
+    Key(#[from] BadKey),
+    /// The certificate.
+    #[error(transparent)]
+    Certificate(#[from] BadCertificate),
     /// The topic is none.
     #[error("the topic is empty or has blanks: give the app's bundle id, such as com.example.shop")]
     Topic,
     /// The address is none.
     #[error(transparent)]
     Endpoint(#[from] NotAnEndpoint),
+    /// Without TLS nobody sees the certificate.
+    #[error("a certificate is shown by TLS alone: give an address that begins with https://")]
+    Plain,
 }
 
-/// The credentials of an app with APNs: a key of its team, and the topic.
+/// Who an app is to Apple.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Identity {
+    /// Of a team: a token that its key signed goes with each message.
+    Key(TeamKey),
+    /// Whom the certificate of the connection says.
+    Certificate {
+        /// The certificate.
+        certificate: Certificate,
+    },
+}
+
+/// The credentials of an app with APNs: who it is, and the topic.
 ///
 /// Serialized, they are what is kept, sealed: members are added with a default, never renamed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
-    /// The key that signs, PEM, as in the .p8 file.
-    pub key: String,
-    /// The id of the key.
-    pub key_id: String,
-    /// The id of the team.
-    pub team_id: String,
+    /// Who the app is.
+    #[serde(flatten)]
+    pub identity: Identity,
     /// The bundle id of the app, for devices that name none of their own.
     pub topic: String,
     /// Where to send instead of to Apple, in both environments: for tests, or through a relay.
@@ -51,33 +62,24 @@ pub struct Credentials {
     pub trusted: Option<String>,
 }
 
-/// The key stays out of logs and error texts.
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials")
-            .field("key_id", &self.key_id)
-            .field("team_id", &self.team_id)
-            .field("topic", &self.topic)
-            .field("url", &self.url)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Credentials {
-    /// Checks them as far as that is possible without asking Apple.
+    /// Checks them as far as that is possible without asking Apple. `now`: unix seconds.
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn check(&self) -> Result<(), BadCredentials> {
-        for (what, id) in [("the key's id", &self.key_id), ("the team's id", &self.team_id)] {
-            if id.len() != ID_CHARS || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-                return Err(BadCredentials::Id(what));
+    pub fn check(&self, now: i64) -> Result<(), BadCredentials> {
+        match &self.identity {
+            Identity::Key(key) => key.check()?,
+            Identity::Certificate { certificate } => {
+                certificate.check(now)?;
+                if self.url.as_deref().is_some_and(|url| url.starts_with("http:")) {
+                    return Err(BadCredentials::Plain);
+                }
             }
         }
         if !is_topic(&self.topic) {
             return Err(BadCredentials::Topic);
         }
-        Signer::new(self)?;
         self.endpoint(Environment::Product)?;
         Ok(())
     }
@@ -88,7 +90,11 @@ impl Credentials {
             Environment::Product => PRODUCT,
             Environment::Dev => DEV,
         };
-        Endpoint::new(self.url.as_deref().unwrap_or(apple), self.trusted.as_deref())
+        let shown = match &self.identity {
+            Identity::Key(_) => None,
+            Identity::Certificate { certificate } => Some(certificate.shown()),
+        };
+        Endpoint::new(self.url.as_deref().unwrap_or(apple), Trust { trusted: self.trusted.as_deref(), shown })
     }
 }
 

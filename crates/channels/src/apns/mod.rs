@@ -1,19 +1,21 @@
 //! `apns`, Apple's channel: a POST over HTTP/2 for each message, over a few connections that stay open.
 //!
-//! [`Credentials`] are what an app has of Apple's; [`payload`] makes the bytes and headers of a push; [`signer`] the token
-//! that goes with them; [`verdict`] reads the answers. [`sim`] is the other side, for whoever has no
+//! [`Credentials`] are what an app has of Apple's, a key or a [`certificate`]; [`payload`] makes the bytes and headers of a
+//! push; [`signer`] the token that goes with them; [`verdict`] reads the answers. [`sim`] is the other side, for whoever has no
 //! account with Apple: tests, and developers.
 //!
 //! A message that is sent again replaces the first on the device, for both carry the push's `apns-collapse-id`.
 
+mod certificate;
 mod credentials;
+mod expiry;
 mod payload;
 mod signer;
 pub mod sim;
 mod verdict;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -23,22 +25,33 @@ use pigeonloft_model::attribute::Values;
 use pigeonloft_model::{Code, Environment, Verdict};
 
 pub use crate::http2::NotAnEndpoint;
-pub use credentials::{BadCredentials, Credentials};
-pub use signer::Signers;
+pub use certificate::{BadCertificate, Certificate, ENDS_SOON_S};
+pub use credentials::{BadCredentials, Credentials, Identity};
+pub use signer::{BadKey, Signers, TeamKey};
 
 use crate::http2::{Answer, Authorized, Client, Concerns, Speaks};
 use crate::vendor::{Opened, Outgoing, Target, Vendor};
+use expiry::Expiry;
 use payload::Payload;
 use signer::Signer;
 
 /// Characters of a device's token; Apple's have 64 today.
 const TOKEN_CHARS: std::ops::RangeInclusive<usize> = 1..=200;
 
+/// What tells Apple who we are.
+#[derive(Debug)]
+enum Proof {
+    /// The token that goes with each message.
+    Token(Arc<Signer>),
+    /// The certificate of the connections.
+    Certificate(Expiry),
+}
+
 /// Apple's channel of one app, both of its environments.
 #[derive(Debug)]
 pub struct Apns {
     topic: String,
-    signer: Arc<Signer>,
+    proof: Proof,
     product: Client,
     dev: Client,
 }
@@ -52,10 +65,20 @@ impl Apns {
         let client = |environment| credentials.endpoint(environment).map(Client::new);
         Ok(Self {
             topic: credentials.topic.clone(),
-            signer: signers.of(credentials)?,
+            proof: match &credentials.identity {
+                Identity::Key(key) => Proof::Token(signers.of(key)?),
+                Identity::Certificate { certificate } => Proof::Certificate(Expiry::new(certificate.clone())),
+            },
             product: client(Environment::Product)?,
             dev: client(Environment::Dev)?,
         })
+    }
+
+    fn signer(&self) -> Option<&Signer> {
+        match &self.proof {
+            Proof::Token(signer) => Some(signer),
+            Proof::Certificate(_) => None,
+        }
     }
 
     fn client(&self, environment: Environment) -> &Client {
@@ -68,6 +91,10 @@ impl Apns {
 
 impl Vendor for Apns {
     fn open(self: Arc<Self>, push: &Outgoing<'_>) -> Result<Box<dyn Opened>, Verdict> {
+        if let Proof::Certificate(expiry) = &self.proof {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().cast_signed();
+            expiry.look(now, &self.topic)?;
+        }
         let payload = Payload::new(push, &self.topic)?;
         Ok(Box::new(OpenedApns { environment: push.push.environment, apns: self, payload }))
     }
@@ -84,40 +111,43 @@ impl Opened for OpenedApns {
     fn send<'a>(&'a self, targets: &'a [Target], values: &'a Values) -> BoxFuture<'a, Vec<Verdict>> {
         let Self { apns, environment, payload } = self;
         let client = apns.client(*environment);
-        Box::pin(async move { client.send(&Sending { client, signer: &apns.signer, payload, values }, targets).await })
+        Box::pin(async move { client.send(&Sending { client, signer: apns.signer(), payload, values }, targets).await })
     }
 }
 
 /// A batch of a push.
 struct Sending<'a> {
     client: &'a Client,
-    signer: &'a Signer,
+    /// None where the connection is known by its certificate.
+    signer: Option<&'a Signer>,
     payload: &'a Payload,
     values: &'a Values,
 }
 
 impl Speaks for Sending<'_> {
-    async fn authorization(&self) -> Result<HeaderValue, Verdict> {
-        let authorization = self.signer.authorization(SystemTime::now);
-        authorization.ok_or_else(|| Verdict::Configuration("no random numbers".into()))
+    async fn authorization(&self) -> Result<Option<HeaderValue>, Verdict> {
+        let Some(signer) = self.signer else { return Ok(None) };
+        let authorization = signer.authorization(SystemTime::now);
+        authorization.map(Some).ok_or_else(|| Verdict::Configuration("no random numbers".into()))
     }
 
     fn refused(&self, authorization: &HeaderValue, code: Code) -> Result<(), Verdict> {
         let is_one_too_many = code == verdict::TOO_MANY_TOKENS;
-        match self.signer.refused(authorization, is_one_too_many, SystemTime::now()) {
+        let refused = |signer: &Signer| signer.refused(authorization, is_one_too_many, SystemTime::now());
+        match self.signer.is_some_and(refused) {
             true => Ok(()),
             false => Err(Verdict::Later { code, after: None }),
         }
     }
 
-    fn request(&self, authorization: &HeaderValue, target: &Target) -> Result<(Request<()>, Bytes), Verdict> {
+    fn request(&self, authorization: Option<&HeaderValue>, target: &Target) -> Result<(Request<()>, Bytes), Verdict> {
         let token = &target.token;
         if !TOKEN_CHARS.contains(&token.len()) || !token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(Verdict::Refused("token is not hexadecimal".into()));
         }
         let body = self.payload.body(target, self.values)?;
         let mut headers = self.payload.headers(target).ok_or_else(|| Verdict::Configuration("BadTopic".into()))?;
-        headers.insert(AUTHORIZATION, authorization.clone());
+        headers.extend(authorization.map(|authorization| (AUTHORIZATION, authorization.clone())));
         let request = self.client.endpoint().post(&format!("/3/device/{token}"), headers);
         Ok((request.ok_or_else(|| Verdict::Refused("not a request".into()))?, body))
     }

@@ -14,9 +14,11 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::credentials::{BadCredentials, Credentials};
+/// Characters of a key's id and of a team's, as Apple issues them.
+const ID_CHARS: usize = 10;
 
 /// How old a token grows. Apple refuses one of an hour.
 const RENEWED_AFTER: Duration = Duration::from_secs(50 * 60);
@@ -32,21 +34,62 @@ const NOT_RENEWED_WITHIN: Duration = Duration::from_secs(20 * 60);
 /// token was made.
 const PUT_RIGHT: Duration = Duration::from_secs(10 * 60);
 
+/// Why a key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadKey {
+    /// The key is not one that Apple issues.
+    #[error("the key is no PKCS #8 key of P-256 in PEM: give the AuthKey_….p8 file as Apple issued it")]
+    Key,
+    /// An id has not its length.
+    #[error("{0} is not {ID_CHARS} letters and digits: Apple shows it beside the key")]
+    Id(&'static str),
+}
+
+/// A key of a team, as Apple issues it.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TeamKey {
+    /// The key that signs, PEM, as in the .p8 file.
+    pub key: String,
+    /// The id of the key.
+    pub key_id: String,
+    /// The id of the team.
+    pub team_id: String,
+}
+
+/// The key itself stays out of logs and error texts.
+impl std::fmt::Debug for TeamKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { key_id, team_id, .. } = self;
+        f.debug_struct("TeamKey").field("key_id", key_id).field("team_id", team_id).finish_non_exhaustive()
+    }
+}
+
+impl TeamKey {
+    /// Checks it as far as that is possible without asking Apple.
+    pub(super) fn check(&self) -> Result<(), BadKey> {
+        for (what, id) in [("the key's id", &self.key_id), ("the team's id", &self.team_id)] {
+            if id.len() != ID_CHARS || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                return Err(BadKey::Id(what));
+            }
+        }
+        Signer::new(self).map(drop)
+    }
+}
+
 /// The signers in use, shared by whoever has the same key.
 #[derive(Debug, Default)]
-pub struct Signers(Mutex<HashMap<[String; 3], Weak<Signer>>>);
+pub struct Signers(Mutex<HashMap<TeamKey, Weak<Signer>>>);
 
 impl Signers {
     /// The signer of this key.
-    pub(super) fn of(&self, credentials: &Credentials) -> Result<Arc<Signer>, BadCredentials> {
-        let key = [credentials.team_id.clone(), credentials.key_id.clone(), credentials.key.clone()];
+    pub(super) fn of(&self, key: &TeamKey) -> Result<Arc<Signer>, BadKey> {
         let mut signers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(signer) = signers.get(&key).and_then(Weak::upgrade) {
+        if let Some(signer) = signers.get(key).and_then(Weak::upgrade) {
             return Ok(signer);
         }
-        let signer = Arc::new(Signer::new(credentials)?);
+        let signer = Arc::new(Signer::new(key)?);
         signers.retain(|_, signer| signer.strong_count() > 0);
-        signers.insert(key, Arc::downgrade(&signer));
+        signers.insert(key.clone(), Arc::downgrade(&signer));
         Ok(signer)
     }
 }
@@ -76,13 +119,13 @@ struct Signed {
 }
 
 impl Signer {
-    pub(super) fn new(credentials: &Credentials) -> Result<Self, BadCredentials> {
-        let der = PrivatePkcs8KeyDer::from_pem_slice(credentials.key.as_bytes()).map_err(|_| BadCredentials::Key)?;
+    pub(super) fn new(of: &TeamKey) -> Result<Self, BadKey> {
+        let der = PrivatePkcs8KeyDer::from_pem_slice(of.key.as_bytes()).map_err(|_| BadKey::Key)?;
         let random = SystemRandom::new();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der(), &random)
-            .map_err(|_| BadCredentials::Key)?;
-        let header = BASE64URL.encode(json!({ "alg": "ES256", "kid": credentials.key_id }).to_string());
-        Ok(Self { key, random, header, team_id: credentials.team_id.clone(), tokens: Mutex::default() })
+            .map_err(|_| BadKey::Key)?;
+        let header = BASE64URL.encode(json!({ "alg": "ES256", "kid": of.key_id }).to_string());
+        Ok(Self { key, random, header, team_id: of.team_id.clone(), tokens: Mutex::default() })
     }
 
     /// The value of the `authorization` header now. The clock is asked when it is this call's turn: of two that want a token at
@@ -163,14 +206,11 @@ fn age(at: SystemTime, now: SystemTime) -> Duration {
 mod tests {
     use super::*;
     use crate::apns::sim::Team;
-
-    fn credentials() -> Credentials {
-        crate::apns::tests::credentials("http://127.0.0.1:1")
-    }
+    use crate::apns::tests::team_key;
 
     #[test]
     fn a_token_is_used_for_fifty_minutes_and_then_made_anew() {
-        let signer = Signer::new(&credentials()).unwrap();
+        let signer = Signer::new(&team_key()).unwrap();
         let begin = SystemTime::now();
         let at = |minutes: u64| signer.authorization(|| begin + Duration::from_secs(60 * minutes)).unwrap();
         let first = at(0);
@@ -184,7 +224,7 @@ mod tests {
 
     #[test]
     fn of_calls_at_the_same_moment_one_makes_the_token_whatever_the_clock_does() {
-        let (signer, begin) = (Signer::new(&credentials()).unwrap(), SystemTime::now());
+        let (signer, begin) = (Signer::new(&team_key()).unwrap(), SystemTime::now());
         let tokens: Vec<_> = std::thread::scope(|scope| {
             let clock = |n: u64| begin - Duration::from_micros(n);
             let calls: Vec<_> = (0..8)
@@ -202,7 +242,7 @@ mod tests {
 
     #[test]
     fn in_place_of_one_too_many_the_one_before_is_used_until_it_is_too_old() {
-        let signer = Signer::new(&credentials()).unwrap();
+        let signer = Signer::new(&team_key()).unwrap();
         let begin = SystemTime::now();
         let minute = |minutes: u64| begin + Duration::from_secs(60 * minutes);
         let at = |minutes: u64| signer.authorization(|| minute(minutes)).unwrap();
@@ -219,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_token_that_is_refused_as_too_old_is_replaced_unless_it_is_new() {
-        let signer = Signer::new(&credentials()).unwrap();
+        let signer = Signer::new(&team_key()).unwrap();
         let begin = SystemTime::now();
         let minute = |minutes: u64| begin + Duration::from_secs(60 * minutes);
         let first = signer.authorization(|| begin).unwrap();
@@ -233,13 +273,12 @@ mod tests {
 
     #[test]
     fn apps_with_the_same_key_share_a_signer_and_apple_takes_what_it_signs() {
-        let (signers, credentials) = (Signers::default(), credentials());
-        let signer = signers.of(&credentials).unwrap();
-        let other_topic = Credentials { topic: "com.example.other".into(), ..credentials.clone() };
-        assert!(Arc::ptr_eq(&signer, &signers.of(&other_topic).unwrap()));
-        let other_team = Credentials { team_id: "0000000000".into(), ..credentials.clone() };
+        let (signers, key) = (Signers::default(), team_key());
+        let signer = signers.of(&key).unwrap();
+        assert!(Arc::ptr_eq(&signer, &signers.of(&key.clone()).unwrap()));
+        let other_team = TeamKey { team_id: "0000000000".into(), ..key.clone() };
         assert!(!Arc::ptr_eq(&signer, &signers.of(&other_team).unwrap()));
-        let team = Team::new(&credentials.key, &credentials.key_id, &credentials.team_id).unwrap();
+        let team = Team::new(&key).unwrap();
         let token = |of: &Signer| of.authorization(SystemTime::now).unwrap();
         assert_eq!(team.check(token(&signer).to_str().unwrap()), Ok(()));
         let wrong = signers.of(&other_team).unwrap();

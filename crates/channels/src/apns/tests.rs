@@ -8,23 +8,18 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::sim::{Habits, Reply, Sim, Team, url};
+use super::sim::{Habits, Reply, Sim, Team, tls, url};
 use super::*;
-use crate::http2::{Endpoint, ask};
+use crate::http2::{Endpoint, Trust, ask};
 
-/// Credentials with a key that was just made.
-pub(super) fn credentials(url: &str) -> Credentials {
+/// A key that was just made.
+pub(super) fn team_key() -> TeamKey {
     let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
     let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", BASE64.encode(der.as_ref()));
-    Credentials {
-        key,
-        key_id: "ABC123DEFG".into(),
-        team_id: "DEF123GHIJ".into(),
-        topic: "com.example.shop".into(),
-        url: Some(url.into()),
-        trusted: None,
-    }
+    TeamKey { key, key_id: "ABC123DEFG".into(), team_id: "DEF123GHIJ".into() }
 }
+
+const TOPIC: &str = "com.example.shop";
 
 /// A client and the sim it sends to.
 pub(crate) struct Line {
@@ -37,28 +32,35 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) async fn new(habits: Habits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let credentials = credentials(&url(listener.local_addr().unwrap(), false));
-        credentials.check().unwrap();
-        let team = Team::new(&credentials.key, &credentials.key_id, &credentials.team_id).unwrap();
-        let sim = Sim::new(Some(team));
+        let key = team_key();
+        let sim = Sim::new(Some(Team::new(&key).unwrap()));
+        let signer = Signer::new(&key).unwrap();
+        let url = url(listener.local_addr().unwrap(), false);
+        let credentials =
+            Credentials { identity: Identity::Key(key), topic: TOPIC.into(), url: Some(url), trusted: None };
+        credentials.check(0).unwrap();
         *sim.habits() = habits;
         tokio::spawn(sim.clone().serve(listener, None));
-        let call = json!({ "audience_type": "account", "account_list": ["ann"], "message_type": "notify",
-            "message": { "title": "t", "content": "c" } });
-        let push = Push::parse(call.to_string().as_bytes(), Platform::Ios, 1_700_000_000, Zone::CHINA).unwrap();
+        let push = push();
         let outgoing = Outgoing { push_id: PushId(7), push: &push, expire_at: 1_700_086_400 };
         Self {
             sim,
             client: Client::new(credentials.endpoint(Environment::Product).unwrap()),
-            signer: Signer::new(&credentials).unwrap(),
+            signer,
             payload: Payload::new(&outgoing, &credentials.topic).unwrap(),
         }
     }
 
     pub(crate) async fn send(&self, targets: &[Target]) -> Vec<Verdict> {
         let Self { client, signer, payload, .. } = self;
-        client.send(&Sending { client, signer, payload, values: &Values::default() }, targets).await
+        client.send(&Sending { client, signer: Some(signer), payload, values: &Values::default() }, targets).await
     }
+}
+
+fn push() -> Push {
+    let call = json!({ "audience_type": "account", "account_list": ["ann"], "message_type": "notify",
+        "message": { "title": "t", "content": "c" } });
+    Push::parse(call.to_string().as_bytes(), Platform::Ios, 1_700_000_000, Zone::CHINA).unwrap()
 }
 
 pub(crate) fn target(n: usize) -> Target {
@@ -71,7 +73,11 @@ fn token(n: usize) -> String {
 
 #[test]
 fn an_address_says_host_and_port_and_nothing_else() {
-    let check = |url: &str| credentials(url).check().map_err(|error| error.to_string());
+    let check = |url: &str| {
+        let identity = Identity::Key(team_key());
+        let credentials = Credentials { identity, topic: TOPIC.into(), url: Some(url.into()), trusted: None };
+        credentials.check(0).map_err(|error| error.to_string())
+    };
     for url in ["http://127.0.0.1:2197", "http://[::1]:2197/", "https://push.example.com"] {
         assert_eq!(check(url), Ok(()), "{url}");
     }
@@ -108,7 +114,7 @@ async fn a_sim_that_knows_no_team_takes_any_teams_token_and_no_message_without_o
     let at = url(listener.local_addr().unwrap(), false);
     tokio::spawn(Sim::new(None).serve(listener, None));
     let mut line = Line::new(Habits::default()).await;
-    line.client = Client::new(Endpoint::new(&at, None).unwrap());
+    line.client = Client::new(Endpoint::new(&at, Trust::default()).unwrap());
     assert_eq!(line.send(&[target(1)]).await, [Verdict::Accepted]);
     let refused = async |authorization: Option<&str>| {
         let headers = authorization.map(|text| (AUTHORIZATION, HeaderValue::from_str(text).unwrap()));
@@ -131,4 +137,63 @@ async fn a_new_token_that_is_said_to_be_too_old_is_not_made_again_and_again() {
     let targets: Vec<Target> = (0..5).map(target).collect();
     assert_eq!(line.send(&targets).await, vec![Verdict::Later { code: "ExpiredProviderToken".into(), after: None }; 5]);
     assert_eq!(line.sim.counts()[0], 5);
+}
+
+/// A sim that demands a certificate, and the channel of an app that shows this one.
+async fn demanding(shown: &rcgen::CertifiedKey<rcgen::KeyPair>, trusted: &str) -> (Arc<Sim>, Arc<Apns>) {
+    let server = self_signed("localhost");
+    let tls = tls(&server.cert.pem(), &server.signing_key.serialize_pem(), Some(trusted)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = url(listener.local_addr().unwrap(), true);
+    let sim = Sim::new(None);
+    tokio::spawn(sim.clone().serve(listener, Some(tls)));
+    let pem = format!("{}{}", shown.cert.pem(), shown.signing_key.serialize_pem());
+    let credentials = Credentials {
+        identity: Identity::Certificate { certificate: Certificate::from_pem(&pem).unwrap() },
+        topic: TOPIC.into(),
+        url: Some(url),
+        trusted: Some(server.cert.pem()),
+    };
+    credentials.check(1_700_000_000).unwrap();
+    // As they are kept, they are the same.
+    let kept = serde_json::to_string(&credentials).unwrap();
+    assert_eq!(serde_json::from_str::<Credentials>(&kept).unwrap(), credentials);
+    (sim, Arc::new(Apns::new(&credentials, &Signers::default()).unwrap()))
+}
+
+async fn send_one(apns: &Arc<Apns>) -> Vec<Verdict> {
+    let push = push();
+    let outgoing = Outgoing { push_id: PushId(7), push: &push, expire_at: 1_700_086_400 };
+    apns.clone().open(&outgoing).unwrap().send(&[target(1)], &Values::default()).await
+}
+
+fn self_signed(name: &str) -> rcgen::CertifiedKey<rcgen::KeyPair> {
+    rcgen::generate_simple_self_signed([name.to_owned()]).unwrap()
+}
+
+#[tokio::test]
+async fn a_certificate_says_who_we_are_and_no_token_is_sent() {
+    let own = self_signed(TOPIC);
+    let (sim, apns) = demanding(&own, &own.cert.pem()).await;
+    assert_eq!(send_one(&apns).await, [Verdict::Accepted]);
+    assert!(!sim.taken(&token(1)).unwrap().headers.contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_refused_is_said_to_be_and_no_message_goes_out() {
+    let (sim, apns) = demanding(&self_signed(TOPIC), &self_signed("another").cert.pem()).await;
+    let [Verdict::Configuration(code)] = &send_one(&apns).await[..] else { panic!("it is taken") };
+    assert!(code.starts_with("TLS: received fatal alert: "), "{code}");
+    assert_eq!(sim.counts()[0], 0);
+}
+
+#[tokio::test]
+async fn a_push_through_a_certificate_that_has_ended_is_not_begun() {
+    let mut params = rcgen::CertificateParams::default();
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let signing_key = rcgen::KeyPair::generate().unwrap();
+    let pem = format!("{}{}", params.self_signed(&signing_key).unwrap().pem(), signing_key.serialize_pem());
+    let certificate = Certificate::from_pem(&pem).unwrap();
+    let refused = Expiry::new(certificate).look(1_700_000_000, TOPIC);
+    assert_eq!(refused, Err(Verdict::Configuration("certificate expired".into())));
 }

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::http2::{Endpoint, NotAnEndpoint};
+use crate::http2::{Endpoint, NotAnEndpoint, Trust};
 
 /// Google's host.
 const GOOGLE: &str = "https://fcm.googleapis.com";
@@ -97,12 +97,16 @@ impl Credentials {
 
     /// Where messages go.
     pub(super) fn endpoint(&self) -> Result<Endpoint, NotAnEndpoint> {
-        Endpoint::new(self.url.as_deref().unwrap_or(GOOGLE), self.trusted.as_deref())
+        Endpoint::new(self.url.as_deref().unwrap_or(GOOGLE), self.trust())
     }
 
     /// Where access tokens are fetched.
     pub(super) fn token_endpoint(&self, account: &ServiceAccount) -> Result<(Endpoint, PathAndQuery), NotAnEndpoint> {
-        Endpoint::and_path(&account.token_uri, self.trusted.as_deref())
+        Endpoint::and_path(&account.token_uri, self.trust())
+    }
+
+    fn trust(&self) -> Trust<'_> {
+        Trust { trusted: self.trusted.as_deref(), shown: None }
     }
 }
 

@@ -99,10 +99,10 @@ struct Sending<'a> {
 }
 
 impl Speaks for Sending<'_> {
-    async fn authorization(&self) -> Result<HeaderValue, Verdict> {
+    async fn authorization(&self) -> Result<Option<HeaderValue>, Verdict> {
         match self.fcm.quota.held(Instant::now()) {
             Some(verdict) => Err(verdict),
-            None => self.fcm.bearers.authorization().await,
+            None => self.fcm.bearers.authorization().await.map(Some),
         }
     }
 
@@ -110,11 +110,11 @@ impl Speaks for Sending<'_> {
         self.fcm.bearers.refused(authorization, code)
     }
 
-    fn request(&self, authorization: &HeaderValue, target: &Target) -> Result<(Request<()>, Bytes), Verdict> {
+    fn request(&self, authorization: Option<&HeaderValue>, target: &Target) -> Result<(Request<()>, Bytes), Verdict> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().cast_signed();
         let mut headers = HeaderMap::with_capacity(2);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(AUTHORIZATION, authorization.clone());
+        headers.extend(authorization.map(|authorization| (AUTHORIZATION, authorization.clone())));
         let request = self.fcm.client.endpoint().post(&self.fcm.path, headers);
         let request = request.ok_or_else(|| Verdict::Configuration("project_id".into()))?;
         Ok((request, self.payload.body(target, self.values, now)?))

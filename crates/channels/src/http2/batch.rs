@@ -34,7 +34,7 @@ impl Tried {
 /// A batch while it is sent.
 pub(super) struct Batch<'a, S> {
     speaks: &'a S,
-    authorization: HeaderValue,
+    authorization: Option<HeaderValue>,
     targets: &'a [Target],
     /// Places of those that are to be sent.
     places: &'a [usize],
@@ -42,8 +42,8 @@ pub(super) struct Batch<'a, S> {
     given: AtomicUsize,
     /// Told when each of them is given to a connection.
     all_given: Notify,
-    /// Why a connection gave up, the last one that did.
-    broken: Mutex<Option<Code>>,
+    /// What becomes of messages that no other connection takes, by the last one that gave up.
+    broken: Mutex<Option<Verdict>>,
 }
 
 /// The next message of a batch for one connection.
@@ -54,7 +54,12 @@ pub(super) enum Next {
 }
 
 impl<'a, S: Speaks> Batch<'a, S> {
-    pub(super) fn new(speaks: &'a S, authorization: HeaderValue, targets: &'a [Target], places: &'a [usize]) -> Self {
+    pub(super) fn new(
+        speaks: &'a S,
+        authorization: Option<HeaderValue>,
+        targets: &'a [Target],
+        places: &'a [usize],
+    ) -> Self {
         let (given, all_given, broken) = (AtomicUsize::new(0), Notify::new(), Mutex::default());
         Self { speaks, authorization, targets, places, given, all_given, broken }
     }
@@ -101,23 +106,32 @@ impl<'a, S: Speaks> Batch<'a, S> {
         }
     }
 
-    /// A connection gives up, for this reason.
-    pub(super) fn breaks(&self, code: Code) {
-        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
+    /// A connection gives up, and this becomes of messages that no other takes.
+    pub(super) fn breaks(&self, verdict: Verdict) {
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
     }
 
-    pub(super) fn broken(&self) -> Option<Code> {
+    pub(super) fn broken(&self) -> Option<Verdict> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Begins a message. An error answers for it: nothing was sent.
     pub(super) fn begin(&self, sender: &mut SendRequest<Bytes>, place: usize) -> Result<ResponseFuture, Tried> {
-        let (request, body) = self.speaks.request(&self.authorization, &self.targets[place]).map_err(Tried::Verdict)?;
+        let (request, body) =
+            self.speaks.request(self.authorization.as_ref(), &self.targets[place]).map_err(Tried::Verdict)?;
         let again = |error: h2::Error| Tried::Again(Code::Owned(broken_by(&error)));
         let (answer, mut stream) = sender.send_request(request, false).map_err(again)?;
         // The stream is open, but without its end it is no request.
         stream.send_data(body, true).map_err(again)?;
         Ok(answer)
+    }
+
+    /// The authorization was refused with this word. Another is to be had, or this is what becomes of the messages.
+    fn refused(&self, code: Code) -> Result<(), Verdict> {
+        match &self.authorization {
+            Some(authorization) => self.speaks.refused(authorization, code),
+            None => Err(Verdict::Configuration(code)),
+        }
     }
 
     pub(super) async fn tried(&self, place: usize, answer: ResponseFuture) -> (usize, Tried) {
@@ -151,9 +165,13 @@ pub(super) fn settle<S: Speaks>(
 ) -> Vec<(usize, When)> {
     let mut again: Vec<_> = batch.left().iter().map(|place| (*place, When::Soon)).collect();
     if !again.is_empty() {
-        let code = batch.broken().unwrap_or("not taken in time".into());
+        let later = || Verdict::Later { code: "not taken in time".into(), after: None };
+        let verdict = batch.broken().unwrap_or_else(later);
         for (place, _) in &again {
-            verdicts[*place] = Some(Verdict::Later { code: code.clone(), after: None });
+            verdicts[*place] = Some(verdict.clone());
+        }
+        if matches!(verdict, Verdict::Configuration(_)) {
+            again.clear();
         }
     }
     // Asked once: of many messages refused for it, the first has it replaced.
@@ -171,15 +189,13 @@ pub(super) fn settle<S: Speaks>(
                 again.push((place, When::Soon));
                 Verdict::Later { code, after: None }
             }
-            Tried::Unauthorized(code) => {
-                match refused.get_or_insert_with(|| batch.speaks.refused(&batch.authorization, code.clone())) {
-                    Ok(()) => {
-                        again.push((place, When::Now));
-                        Verdict::Later { code, after: None }
-                    }
-                    Err(verdict) => verdict.clone(),
+            Tried::Unauthorized(code) => match refused.get_or_insert_with(|| batch.refused(code.clone())) {
+                Ok(()) => {
+                    again.push((place, When::Now));
+                    Verdict::Later { code, after: None }
                 }
-            }
+                Err(verdict) => verdict.clone(),
+            },
         });
     }
     again

@@ -10,13 +10,13 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
-use pigeonloft_model::{Code, Verdict};
+use pigeonloft_model::Verdict;
 use tokio::sync::SemaphorePermit;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::batch::{Batch, Next, Tried, When, broken_by, settle};
-use super::connection::Endpoint;
+use super::connection::{Endpoint, not_open};
 use super::lane::{Handle, Keeping, Lane};
 use super::speaks::{Concerns, Speaks};
 use crate::budget::Budget;
@@ -172,7 +172,7 @@ impl Client {
             Some(Ok(handle)) => self.send_through(lane, &handle, turn, batch).await,
             Some(Err(error)) => {
                 tracing::debug!(endpoint = ?self.endpoint, %error, "no connection to a vendor");
-                batch.breaks("no connection".into());
+                batch.breaks(not_open(&error));
                 Vec::new()
             }
         }
@@ -216,7 +216,7 @@ impl Client {
                     if let Err(error) = ready {
                         // Nothing is on its way by it.
                         sends = false;
-                        batch.breaks(Code::Owned(broken_by(&error)));
+                        batch.breaks(Verdict::Later { code: broken_by(&error).into(), after: None });
                         lane.give_up(handle);
                         continue;
                     }
@@ -245,7 +245,7 @@ impl Client {
                     if let Some(code) = batch.ends_connection(&answer.1) {
                         // What is under way on it is answered still.
                         sends = false;
-                        batch.breaks(code.clone());
+                        batch.breaks(Verdict::Later { code: code.clone(), after: None });
                         lane.give_up(handle);
                     }
                     tried.push(answer);

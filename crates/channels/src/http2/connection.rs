@@ -1,7 +1,11 @@
 //! Connection: one line to a vendor, how it is opened, and what is read from it.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -10,8 +14,10 @@ use h2::{Ping, PingPong};
 use http::header::RETRY_AFTER;
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderMap, Method, Request};
+use pigeonloft_model::{Verdict, verdict};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
@@ -41,6 +47,15 @@ pub enum NotAnEndpoint {
     Trusted,
 }
 
+/// Whom is trusted there, and who we are.
+#[derive(Clone, Default)]
+pub(crate) struct Trust<'a> {
+    /// A certificate, PEM, that is trusted instead of the public authorities.
+    pub(crate) trusted: Option<&'a str>,
+    /// Our own, where the other side is to know us by one.
+    pub(crate) shown: Option<Arc<CertifiedKey>>,
+}
+
 /// Where the other side is.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
@@ -49,6 +64,8 @@ pub(crate) struct Endpoint {
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// Whether we show a certificate there.
+    is_known_by_tls: bool,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -58,16 +75,17 @@ impl std::fmt::Debug for Endpoint {
 }
 
 impl Endpoint {
-    /// At this URL; `trusted`: a certificate, PEM, that is trusted there instead of the public authorities.
-    pub(crate) fn new(url: &str, trusted: Option<&str>) -> Result<Self, NotAnEndpoint> {
+    /// At this URL.
+    pub(crate) fn new(url: &str, trust: Trust<'_>) -> Result<Self, NotAnEndpoint> {
         let wrong = || NotAnEndpoint::Url(url.to_owned());
-        let (endpoint, path) = Self::and_path(url, trusted)?;
+        let (endpoint, path) = Self::and_path(url, trust)?;
         if path == "/" { Ok(endpoint) } else { Err(wrong()) }
     }
 
     /// Where a URL leads, and the path there.
-    pub(crate) fn and_path(url: &str, trusted: Option<&str>) -> Result<(Self, PathAndQuery), NotAnEndpoint> {
+    pub(crate) fn and_path(url: &str, trust: Trust<'_>) -> Result<(Self, PathAndQuery), NotAnEndpoint> {
         let wrong = || NotAnEndpoint::Url(url.to_owned());
+        let is_known_by_tls = trust.shown.is_some();
         let parts = url.parse::<Uri>().map_err(|_| wrong())?.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else { return Err(wrong()) };
         // A user would be shown with the URL, and a number beyond all ports be left out.
@@ -81,13 +99,13 @@ impl Endpoint {
         let tls = match scheme.as_str() {
             "https" => {
                 let name = ServerName::try_from(host.clone()).map_err(|_| wrong())?;
-                Some((TlsConnector::from(Arc::new(tls_config(trusted)?)), name))
+                Some((TlsConnector::from(Arc::new(tls_config(trust)?)), name))
             }
             "http" => None,
             _ => return Err(wrong()),
         };
         let port = authority.port_u16().unwrap_or(if tls.is_some() { 443 } else { 80 });
-        Ok((Self { scheme, authority, host, port, tls }, path))
+        Ok((Self { scheme, authority, host, port, tls, is_known_by_tls }, path))
     }
 
     /// A request for something there; `None`: a part of it cannot be in one.
@@ -111,13 +129,13 @@ impl Endpoint {
         // Messages are small, and each is awaited by somebody.
         stream.set_nodelay(true)?;
         match &self.tls {
-            None => shake_hands(stream).await,
-            Some((tls, name)) => shake_hands(tls.connect(name.clone(), stream).await?).await,
+            None => shake_hands(stream, false).await,
+            Some((tls, name)) => shake_hands(tls.connect(name.clone(), stream).await?, self.is_known_by_tls).await,
         }
     }
 }
 
-fn tls_config(trusted: Option<&str>) -> Result<ClientConfig, NotAnEndpoint> {
+fn tls_config(Trust { trusted, shown }: Trust<'_>) -> Result<ClientConfig, NotAnEndpoint> {
     let mut roots = RootCertStore::empty();
     match trusted {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
@@ -132,30 +150,58 @@ fn tls_config(trusted: Option<&str>) -> Result<ClientConfig, NotAnEndpoint> {
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|_| NotAnEndpoint::Trusted)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match shown {
+        None => config.with_no_client_auth(),
+        Some(shown) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown))),
+    };
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
 }
 
-async fn shake_hands<S>(stream: S) -> io::Result<Line>
+/// `is_known_by_tls`: waits until the other side says anything, for TLS 1.3 lets it refuse our certificate after its own
+/// handshake, when messages would be on their way already.
+async fn shake_hands<S>(stream: S, is_known_by_tls: bool) -> io::Result<Line>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let heard = Arc::new(AtomicBool::new(false));
     let (sender, mut connection) = h2::client::Builder::new()
         // Until the peer has said how many streams it takes: Apple takes one before it knows who we are.
         .initial_max_send_streams(1)
         .enable_push(false)
-        .handshake(Coalesced(stream))
+        .handshake(Coalesced { stream, heard: heard.clone() })
         .await
-        .map_err(io::Error::other)?;
+        .map_err(system)?;
+    if is_known_by_tls {
+        poll_fn(|context| match Pin::new(&mut connection).poll(context) {
+            Poll::Ready(ended) => Poll::Ready(ended.map_err(system).and(Err(io::ErrorKind::UnexpectedEof.into()))),
+            Poll::Pending if heard.load(Ordering::Relaxed) => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        })
+        .await?;
+    }
     let pings = connection.ping_pong();
     let (asks, asked) = mpsc::channel(PINGS_ASKED);
     tokio::spawn(drive(connection, pings, asked));
     Ok(Line { sender, asks, heard: Arc::new(Mutex::new(Instant::now())) })
+}
+
+/// The system's error, where it is one.
+fn system(error: h2::Error) -> io::Error {
+    if error.is_io() { error.into_io().unwrap_or_else(|| io::ErrorKind::Other.into()) } else { io::Error::other(error) }
+}
+
+/// What becomes of messages for which there is no connection, because of this.
+pub(super) fn not_open(error: &io::Error) -> Verdict {
+    match error.kind() {
+        // So TLS marks its errors: one side does not believe the other who it is, and will not in a moment either.
+        io::ErrorKind::InvalidData => Verdict::Configuration(verdict::code(&format!("TLS: {error}"))),
+        _ => Verdict::Later { code: "no connection".into(), after: None },
+    }
 }
 
 /// Moves the bytes of a connection until it ends, as it does when nobody has a handle of it any more.

@@ -10,5 +10,5 @@ mod speaks;
 
 pub(crate) use client::Client;
 pub use connection::NotAnEndpoint;
-pub(crate) use connection::{Answer, Endpoint, ask};
+pub(crate) use connection::{Answer, Endpoint, Trust, ask};
 pub(crate) use speaks::{Authorized, Concerns, Speaks};

@@ -31,11 +31,11 @@ pub(crate) enum Concerns {
 
 /// What a channel says of the messages of a push, and of the answers.
 pub(crate) trait Speaks: Sync {
-    /// The authorization of the next messages.
+    /// The authorization of the next messages; `None`: they need none, for the connection itself is authorized.
     ///
     /// # Errors
-    /// There is none, and this is what becomes of them.
-    fn authorization(&self) -> impl Future<Output = Result<HeaderValue, Verdict>> + Send;
+    /// There should be one and is not, and this is what becomes of them.
+    fn authorization(&self) -> impl Future<Output = Result<Option<HeaderValue>, Verdict>> + Send;
 
     /// This authorization was refused. Another is to be had, or this is what becomes of the messages.
     fn refused(&self, authorization: &HeaderValue, code: Code) -> Result<(), Verdict>;
@@ -44,7 +44,7 @@ pub(crate) trait Speaks: Sync {
     ///
     /// # Errors
     /// There can be none.
-    fn request(&self, authorization: &HeaderValue, target: &Target) -> Result<(Request<()>, Bytes), Verdict>;
+    fn request(&self, authorization: Option<&HeaderValue>, target: &Target) -> Result<(Request<()>, Bytes), Verdict>;
 
     /// What an answer says.
     fn read(&self, answer: &Answer) -> Authorized;

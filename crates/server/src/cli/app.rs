@@ -1,9 +1,11 @@
 //! `pigeonloft app`: creates, lists and changes apps, in the database itself.
 
 mod allow_ip;
+mod apns;
 mod attribute;
 mod channel;
 mod fcm;
+mod sealing;
 mod webpush;
 
 use allow_ip::AllowIp;

@@ -3,6 +3,7 @@
 mod accept_time;
 mod addresses;
 mod apns;
+mod apns_certificates;
 mod attributes;
 mod audiences;
 mod collapse;

@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 
 use super::Reply;
-use crate::apns::BadCredentials;
+use crate::apns::signer::{BadKey, TeamKey};
 
 /// The oldest token that Apple takes, in seconds.
 const OLDEST_S: u64 = 3_600;
@@ -28,17 +28,17 @@ pub struct Team {
 }
 
 impl Team {
-    /// With this key, PEM, and these ids.
+    /// With this key.
     ///
     /// # Errors
     /// It is no key.
-    pub fn new(key: &str, key_id: &str, team_id: &str) -> Result<Self, BadCredentials> {
-        let der = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).map_err(|_| BadCredentials::Key)?;
+    pub fn new(of: &TeamKey) -> Result<Self, BadKey> {
+        let der = PrivatePkcs8KeyDer::from_pem_slice(of.key.as_bytes()).map_err(|_| BadKey::Key)?;
         let pair =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der(), &SystemRandom::new())
-                .map_err(|_| BadCredentials::Key)?;
+                .map_err(|_| BadKey::Key)?;
         let public = pair.public_key().as_ref().to_vec();
-        Ok(Self { public, key_id: key_id.to_owned(), team_id: team_id.to_owned() })
+        Ok(Self { public, key_id: of.key_id.clone(), team_id: of.team_id.clone() })
     }
 
     /// Whether a token is this team's and of now; the reason Apple gives, if not.

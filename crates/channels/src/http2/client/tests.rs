@@ -9,8 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
-use crate::apns::sim::{Habits, Reply, url};
+use crate::apns::sim::{Habits, Reply, tls, url};
 use crate::apns::tests::{Line, target};
+use crate::http2::Trust;
 
 fn patient(mut line: Line, answered_within: u64, tried_for: u64) -> Line {
     let [answered_within, tried_for] = [answered_within, tried_for].map(Duration::from_millis);
@@ -51,12 +52,8 @@ fn count(verdicts: &[Verdict]) -> HashMap<String, usize> {
 /// A certificate for this machine, PEM, and who shows it.
 fn server_tls() -> (String, Arc<rustls::ServerConfig>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let mut tls = builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key.into()).unwrap();
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    (made.cert.pem(), Arc::new(tls))
+    let tls = tls(&made.cert.pem(), &made.signing_key.serialize_pem(), None).unwrap();
+    (made.cert.pem(), tls)
 }
 
 fn all(code: &str, count: usize) -> HashMap<String, usize> {
@@ -111,7 +108,9 @@ async fn a_connection_that_is_long_in_opening_is_not_waited_for() {
     let mut line = Line::new(Habits::default()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (certificate, tls) = server_tls();
-    line.client.endpoint = Endpoint::new(&url(listener.local_addr().unwrap(), true), Some(&certificate)).unwrap();
+    line.client.endpoint =
+        Endpoint::new(&url(listener.local_addr().unwrap(), true), Trust { trusted: Some(&certificate), shown: None })
+            .unwrap();
     // The first that comes is served, the others are taken and hear nothing.
     let inner = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = inner.local_addr().unwrap();
@@ -146,6 +145,23 @@ async fn a_connection_that_carries_nothing_for_long_is_closed_and_the_next_messa
     }
     assert_eq!(line.send(&[target(2)]).await, [Verdict::Accepted]);
     assert_eq!(line.sim.counts()[2], 2);
+}
+
+#[tokio::test]
+async fn a_side_that_begins_with_one_stream_and_then_gives_more_is_followed() {
+    let latency = Duration::from_millis(5);
+    let line = Line::new(Habits { first_streams: Some(1), streams: 1_000, latency, ..Habits::default() }).await;
+    assert_eq!(count(&send(&line, 3_000).await), all("", 3_000));
+    assert_eq!(line.sim.counts()[0], 3_000, "none was refused");
+    assert!(line.sim.most_at_once() > 1, "more than one was under way");
+}
+
+#[tokio::test]
+async fn a_message_that_is_reset_may_have_been_taken_and_is_not_sent_again() {
+    let line = Line::new(Habits { resets: 7, ..Habits::default() }).await;
+    let verdicts = send(&line, 100).await;
+    assert_eq!(count(&verdicts), HashMap::from([("".to_owned(), 93), ("reset INTERNAL_ERROR".to_owned(), 7)]));
+    assert_eq!(line.sim.counts()[0], 100);
 }
 
 #[tokio::test]
@@ -300,7 +316,7 @@ async fn a_connection_that_was_forgotten_on_the_way_while_it_was_idle_costs_no_m
     let mut line = Line::new(Habits::default()).await;
     let sim: SocketAddr = line.client.endpoint.authority.as_str().parse().unwrap();
     let (router, forgets) = router(sim).await;
-    line.client.endpoint = Endpoint::new(&url(router, false), None).unwrap();
+    line.client.endpoint = Endpoint::new(&url(router, false), Trust::default()).unwrap();
     let keeping = Keeping { trusted_for: Duration::ZERO, pong_within: Duration::from_millis(500), ..PATIENCE.keeping };
     line.client.patience.keeping = keeping;
     assert_eq!(count(&send(&line, 100).await), all("", 100));
@@ -323,7 +339,7 @@ async fn where_nobody_is_nothing_is_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = url(listener.local_addr().unwrap(), false);
     drop(listener);
-    line.client.endpoint = Endpoint::new(&nobody, None).unwrap();
+    line.client.endpoint = Endpoint::new(&nobody, Trust::default()).unwrap();
     assert_eq!(count(&send(&line, 10).await), all("no connection", 10));
 }
 

@@ -2,32 +2,26 @@
 
 mod explained;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use pigeonloft_channels::vendor::{Outgoing, Target};
-use pigeonloft_channels::{apns, fcm as google, webpush as browsers};
+use pigeonloft_channels::{apns as apple, fcm as google, webpush as browsers};
 use pigeonloft_model::attribute::Values;
 use pigeonloft_model::{AccessId, Channel, DeviceId, Environment, Push, PushId, Verdict, Zone};
-use pigeonloft_store::Store;
 use serde_json::json;
 
 use self::explained::explained;
-use super::{fcm, unknown, webpush};
-use crate::cli::credentials;
-use crate::cli::data_dir::{DataDir, wait};
+use super::sealing::Of;
+use super::{apns, fcm, unknown, webpush};
+use crate::cli::data_dir::wait;
 use crate::cli::failure::{Failure, say};
 use crate::clock::unix_seconds;
 use crate::config::{Config, Overrides};
-use crate::vault::Vault;
 use crate::vendors::Vendors;
 
 /// How long a vendor keeps a test for a device that is not online, seconds.
 const TEST_KEPT_S: i64 = 3_600;
-
-/// Bytes of a key or certificate file at most: they have a few thousand.
-const FILE_BYTES: u64 = 1 << 16;
 
 /// Set, list and remove the credentials of an app with vendors; a running server follows within two seconds
 ///
@@ -51,41 +45,12 @@ impl ChannelCommand {
     }
 }
 
-/// The app, and what its credentials are sealed with.
-#[derive(Debug, Args)]
-pub(super) struct Of {
-    #[command(flatten)]
-    pub(super) data: DataDir,
-    /// The app
-    #[arg(long, value_name = "N", value_parser = credentials::access_id)]
-    pub(super) app: AccessId,
-    /// The key they are sealed with, as the server's credentials.key [default: that of the key file]
-    #[arg(long, value_name = "HEX", env = "PIGEONLOFT_CREDENTIALS__KEY", hide_env_values = true)]
-    credentials_key: Option<String>,
-    /// The file of that key, as the server's credentials.key_file [default: credentials.key in the data folder]
-    #[arg(long, value_name = "FILE", env = "PIGEONLOFT_CREDENTIALS__KEY_FILE")]
-    credentials_key_file: Option<PathBuf>,
-}
-
-impl Of {
-    pub(super) fn vault(&self) -> Vault {
-        let key = self.credentials_key.as_deref().unwrap_or_default();
-        Vault::new(key, self.credentials_key_file.as_deref().unwrap_or(Path::new("")), self.data.path())
-    }
-
-    /// Seals credentials, and keeps them in place of those the app had.
-    pub(super) fn keep(&self, store: &Store, channel: Channel, text: &str) -> Result<(), Failure> {
-        let sealed = self.vault().seal(self.app, channel, text);
-        let sealed = sealed.map_err(|error| Failure::of("cannot seal the credentials", &error))?;
-        if wait(store.set_credentials(self.app, channel, Some(sealed)))? { Ok(()) } else { Err(unknown(self.app)) }
-    }
-}
-
 /// Set the credentials of an app with a vendor, in place of those it had
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
         pigeonloft app channel set --app 1600007893 apns --key AuthKey_ABC123DEFG.p8 --key-id ABC123DEFG \\\n    \
         --team-id DEF123GHIJ --topic com.example.shop\n  \
+        pigeonloft app channel set --app 1600007893 apns --certificate shop.p12 --password-file shop.password\n  \
         pigeonloft app channel set --app 1500001048 fcm --service-account shop-firebase-adminsdk.json")]
 pub(in crate::cli) struct Set {
     #[command(flatten)]
@@ -96,32 +61,9 @@ pub(in crate::cli) struct Set {
 
 #[derive(Debug, Subcommand)]
 enum VendorCredentials {
-    Apns(Apns),
+    Apns(apns::Set),
     Fcm(fcm::Set),
     Webpush(webpush::Set),
-}
-
-/// Apple: a key of the team, as Apple issues it
-#[derive(Debug, Args)]
-struct Apns {
-    /// The .p8 file
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-    /// The id of the key, 10 characters
-    #[arg(long, value_name = "ID")]
-    key_id: String,
-    /// The id of the team, 10 characters
-    #[arg(long, value_name = "ID")]
-    team_id: String,
-    /// The app's bundle id, for devices that name none of their own
-    #[arg(long, value_name = "BUNDLE-ID")]
-    topic: String,
-    /// Where to send instead of to Apple, such as to `pigeonloft sim apns`
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-    /// The certificate to trust there, PEM
-    #[arg(long, value_name = "FILE", requires = "url")]
-    trust: Option<PathBuf>,
 }
 
 /// List an app's channels with vendors, without secrets
@@ -163,31 +105,6 @@ pub(in crate::cli) struct Test {
     channel: Channel,
 }
 
-impl Apns {
-    fn credentials(&self) -> Result<apns::Credentials, Failure> {
-        let credentials = apns::Credentials {
-            key: text_of(&self.key)?,
-            key_id: self.key_id.clone(),
-            team_id: self.team_id.clone(),
-            topic: self.topic.clone(),
-            url: self.url.clone(),
-            trusted: self.trust.as_deref().map(text_of).transpose()?,
-        };
-        credentials.check().map_err(|error| Failure::of("the credentials cannot be used", &error))?;
-        Ok(credentials)
-    }
-}
-
-/// A small file of text.
-pub(super) fn text_of(file: &Path) -> Result<String, Failure> {
-    use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(file)
-        .and_then(|file| file.take(FILE_BYTES).read_to_string(&mut text))
-        .map_err(|error| Failure::of(format_args!("cannot read {}", file.display()), &error))?;
-    Ok(text)
-}
-
 impl Set {
     fn run(self) -> Result<(), Failure> {
         let store = self.of.data.open()?;
@@ -223,9 +140,13 @@ impl List {
 fn shown(channel: Channel, text: &str) -> Result<String, String> {
     match channel {
         Channel::Apns => {
-            let of: apns::Credentials = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let of: apple::Credentials = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let who = match of.identity {
+                apple::Identity::Key(key) => format!("key-id {}  team-id {}", key.key_id, key.team_id),
+                apple::Identity::Certificate { certificate } => apns::until(&certificate, unix_seconds()),
+            };
             let url = of.url.map(|url| format!("  url {url}")).unwrap_or_default();
-            Ok(format!("key-id {}  team-id {}  topic {}{url}", of.key_id, of.team_id, of.topic))
+            Ok(format!("{who}  topic {}{url}", of.topic))
         }
         Channel::Fcm => {
             let of: google::Credentials = serde_json::from_str(text).map_err(|error| error.to_string())?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use pigeonloft_channels::fcm;
 
-use super::channel::text_of;
+use super::sealing::text_of;
 use crate::cli::failure::Failure;
 
 /// Google: a service account of the Firebase project

@@ -7,7 +7,7 @@ use pigeonloft_channels::webpush;
 use pigeonloft_model::Channel;
 use serde::Deserialize;
 
-use super::channel::{Of, text_of};
+use super::sealing::{Of, text_of};
 use super::unknown;
 use crate::cli::data_dir::wait;
 use crate::cli::failure::{Failure, say};

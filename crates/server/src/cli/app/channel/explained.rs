@@ -42,6 +42,13 @@ fn word(channel: Channel, code: &str) -> Option<(&'static str, &'static str)> {
             "is the key the one they were sealed with (--credentials-key, --credentials-key-file)? Else set them again",
         ));
     }
+    if code.starts_with("TLS: ") {
+        return Some((
+            "one side does not take the other's certificate",
+            "with a certificate of our own: is it this app's, and not revoked? Else something between here and the vendor breaks \
+             TLS open, or --trust is not the certificate of --url",
+        ));
+    }
     match channel {
         Channel::Apns => of_apple(code),
         Channel::Fcm => of_google(code),
@@ -79,6 +86,9 @@ fn of_apple(code: &str) -> Option<(&'static str, &'static str)> {
             "the certificate is not one for this app and environment",
             "set a certificate of this bundle id that has not run out, or a key, which is good for both environments",
         ),
+        "certificate expired" => {
+            ("it has run out", "set a new one that Apple issued, or a key, which does not run out")
+        }
         "BadEnvironmentKeyInToken" | "BadEnvironmentKeyIdInToken" => {
             ("the key is for one of Apple's environments, the token of the other", "set a key that is for both")
         }
