@@ -55,14 +55,19 @@ impl Apple {
 
     fn that_trusts(authority: Option<&str>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let key_pem = rcgen::KeyPair::generate().expect("a key can be made").serialize_pem();
+        fs::write(folder.path().join("AuthKey.p8"), key_pem).expect("a file can be written");
         let certificate = Certificate::write(folder.path());
+        Self::in_folder(folder, certificate, authority)
+    }
+
+    /// One with the key in this folder.
+    fn in_folder(folder: TempDir, certificate: Certificate, authority: Option<&str>) -> Self {
         let read = |path: &PathBuf| fs::read_to_string(path).expect("a file can be read");
         let tls = sim::tls(&read(&certificate.certificate), &read(&certificate.key), authority);
         let tls = tls.expect("the certificates can be used");
-        let key_pem = rcgen::KeyPair::generate().expect("a key can be made").serialize_pem();
         let key = folder.path().join("AuthKey.p8");
-        fs::write(&key, &key_pem).expect("a file can be written");
-        let team_key = TeamKey { key: key_pem, key_id: KEY_ID.to_owned(), team_id: TEAM_ID.to_owned() };
+        let team_key = TeamKey { key: read(&key), key_id: KEY_ID.to_owned(), team_id: TEAM_ID.to_owned() };
         let team = Team::new(&team_key).expect("it is a key of P-256");
         let sim = Sim::new(authority.is_none().then_some(team));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -71,6 +76,18 @@ impl Apple {
         let address = listener.local_addr().expect("it listens");
         runtime.spawn(sim.clone().serve(listener, Some(tls)));
         Self { sim, address, certificate, key, _folder: folder, _runtime: runtime }
+    }
+
+    /// Starts the other one of the same account: what is for devices of the environment dev may go there.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn sandbox(&self) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let key = folder.path().join("AuthKey.p8");
+        fs::copy(&self.key, &key).expect("a file can be copied");
+        Self::in_folder(folder, self.certificate.clone(), None)
     }
 
     /// Changes how it behaves.
@@ -85,6 +102,16 @@ impl Apple {
     pub fn serves(&self, server: &Server, app: &App) {
         let key = self.key.display().to_string();
         let key = ["--key", &key, "--key-id", KEY_ID, "--team-id", TEAM_ID, "--topic", TOPIC];
+        self.knows(server, app, &key).expect("the credentials are taken");
+    }
+
+    /// As [`Apple::serves`]; devices of the environment dev are reached through the other.
+    ///
+    /// # Panics
+    /// The command fails.
+    pub fn serves_beside(&self, sandbox: &Self, server: &Server, app: &App) {
+        let (key, url) = (self.key.display().to_string(), sim::url(sandbox.address, true));
+        let key = ["--key", &key, "--key-id", KEY_ID, "--team-id", TEAM_ID, "--topic", TOPIC, "--sandbox-url", &url];
         self.knows(server, app, &key).expect("the credentials are taken");
     }
 

@@ -15,7 +15,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use http::HeaderValue;
 use rustls::ServerConfig;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -42,6 +44,8 @@ pub struct Taken {
 pub struct Sim {
     team: Option<Team>,
     habits: Mutex<Habits>,
+    /// The team's tokens that were taken, and since when; the last is the newest.
+    tokens: Mutex<Vec<(HeaderValue, Instant)>>,
     /// By the token of the device. Only kept where [`Habits::keeps`] says so.
     taken: Mutex<HashMap<String, Taken>>,
     requests: AtomicU64,
@@ -58,6 +62,7 @@ impl Sim {
         Arc::new(Self {
             team,
             habits: Mutex::default(),
+            tokens: Mutex::default(),
             taken: Mutex::default(),
             requests: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
@@ -102,6 +107,21 @@ impl Sim {
     #[must_use]
     pub fn counts(&self) -> [u64; 3] {
         [&self.requests, &self.accepted, &self.connections].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    /// Takes a token of the team, unless it is a new one too soon after another.
+    fn knows(&self, token: &HeaderValue) -> Result<(), Reply> {
+        let apart = self.habits().tokens_apart;
+        let mut tokens = lock(&self.tokens);
+        if tokens.iter().any(|(known, _)| known == token) {
+            return Ok(());
+        }
+        if tokens.last().is_some_and(|(_, since)| since.elapsed() < apart) {
+            return Err(Reply::new(429, "TooManyProviderTokenUpdates"));
+        }
+        tokens.retain(|(_, since)| since.elapsed() < check::OLDEST);
+        tokens.push((token.clone(), Instant::now()));
+        Ok(())
     }
 
     /// The most messages that were under way at once on one connection.

@@ -1,5 +1,7 @@
 //! Apple's channel against its sim: what is Apple's own. What every vendor does wrong is in the tests of the client.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use pigeonloft_model::{DeviceId, Platform, Push, PushId, Zone};
@@ -21,10 +23,17 @@ pub(super) fn team_key() -> TeamKey {
 
 const TOPIC: &str = "com.example.shop";
 
+/// The credentials of an app with this key.
+pub(super) fn credentials(key: TeamKey, url: Option<String>) -> Credentials {
+    let identity = Identity::Key(key);
+    Credentials { identity, topic: TOPIC.into(), url, sandbox_url: None, port: None, trusted: None }
+}
+
 /// A client and the sim it sends to.
 pub(crate) struct Line {
     pub(crate) sim: Arc<Sim>,
     pub(crate) client: Client,
+    key: TeamKey,
     signer: Signer,
     payload: Payload,
 }
@@ -36,8 +45,7 @@ impl Line {
         let sim = Sim::new(Some(Team::new(&key).unwrap()));
         let signer = Signer::new(&key).unwrap();
         let url = url(listener.local_addr().unwrap(), false);
-        let credentials =
-            Credentials { identity: Identity::Key(key), topic: TOPIC.into(), url: Some(url), trusted: None };
+        let credentials = credentials(key.clone(), Some(url));
         credentials.check(0).unwrap();
         *sim.habits() = habits;
         tokio::spawn(sim.clone().serve(listener, None));
@@ -46,13 +54,18 @@ impl Line {
         Self {
             sim,
             client: Client::new(credentials.endpoint(Environment::Product).unwrap()),
+            key,
             signer,
             payload: Payload::new(&outgoing, &credentials.topic).unwrap(),
         }
     }
 
     pub(crate) async fn send(&self, targets: &[Target]) -> Vec<Verdict> {
-        let Self { client, signer, payload, .. } = self;
+        self.send_signed_by(&self.signer, targets).await
+    }
+
+    async fn send_signed_by(&self, signer: &Signer, targets: &[Target]) -> Vec<Verdict> {
+        let Self { client, payload, .. } = self;
         client.send(&Sending { client, signer: Some(signer), payload, values: &Values::default() }, targets).await
     }
 }
@@ -74,8 +87,7 @@ fn token(n: usize) -> String {
 #[test]
 fn an_address_says_host_and_port_and_nothing_else() {
     let check = |url: &str| {
-        let identity = Identity::Key(team_key());
-        let credentials = Credentials { identity, topic: TOPIC.into(), url: Some(url.into()), trusted: None };
+        let credentials = credentials(team_key(), Some(url.to_owned()));
         credentials.check(0).map_err(|error| error.to_string())
     };
     for url in ["http://127.0.0.1:2197", "http://[::1]:2197/", "https://push.example.com"] {
@@ -139,6 +151,30 @@ async fn a_new_token_that_is_said_to_be_too_old_is_not_made_again_and_again() {
     assert_eq!(line.sim.counts()[0], 5);
 }
 
+#[tokio::test]
+async fn a_second_token_of_a_team_is_refused_as_one_too_many_and_the_first_is_as_good_as_before() {
+    let line = Line::new(Habits { tokens_apart: Duration::from_secs(1_200), ..Habits::default() }).await;
+    let targets: Vec<Target> = (0..5).map(target).collect();
+    assert_eq!(line.send(&targets).await, vec![Verdict::Accepted; 5]);
+    // Another program with the key, such as `app channel test`.
+    let other = Signer::new(&line.key).unwrap();
+    let refused = Verdict::Later { code: "TooManyProviderTokenUpdates".into(), after: None };
+    assert_eq!(line.send_signed_by(&other, &targets).await, vec![refused; 5]);
+    assert_eq!(line.send(&targets).await, vec![Verdict::Accepted; 5]);
+}
+
+#[tokio::test]
+async fn secrets_are_in_nothing_that_is_logged() {
+    let (key, signers) = (team_key(), Signers::default());
+    let apns = Apns::new(&credentials(key.clone(), None), &signers).unwrap();
+    let Proof::Token(signer) = &apns.proof else { panic!("it signs") };
+    let authorization = signer.authorization(SystemTime::now).unwrap();
+    let shown = format!("{signers:?} {apns:?} {:?}", credentials(key.clone(), None));
+    let secret = key.key.lines().nth(1).unwrap();
+    assert!(shown.contains("DEF123GHIJ") && !shown.contains("PRIVATE KEY") && !shown.contains(secret), "{shown}");
+    assert!(!shown.contains(authorization.to_str().unwrap()), "{shown}");
+}
+
 /// A sim that demands a certificate, and the channel of an app that shows this one.
 async fn demanding(shown: &rcgen::CertifiedKey<rcgen::KeyPair>, trusted: &str) -> (Arc<Sim>, Arc<Apns>) {
     let server = self_signed("localhost");
@@ -150,9 +186,8 @@ async fn demanding(shown: &rcgen::CertifiedKey<rcgen::KeyPair>, trusted: &str) -
     let pem = format!("{}{}", shown.cert.pem(), shown.signing_key.serialize_pem());
     let credentials = Credentials {
         identity: Identity::Certificate { certificate: Certificate::from_pem(&pem).unwrap() },
-        topic: TOPIC.into(),
-        url: Some(url),
         trusted: Some(server.cert.pem()),
+        ..credentials(team_key(), Some(url))
     };
     credentials.check(1_700_000_000).unwrap();
     // As they are kept, they are the same.

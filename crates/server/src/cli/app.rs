@@ -38,7 +38,7 @@ pub(super) enum AppCommand {
     #[command(subcommand)]
     Attribute(attribute::AttributeCommand),
     #[command(subcommand)]
-    Channel(channel::ChannelCommand),
+    Channel(Box<channel::ChannelCommand>),
     WebpushKeys(webpush::WebpushKeys),
 }
 

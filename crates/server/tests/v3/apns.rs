@@ -139,17 +139,22 @@ fn what_apple_does_not_take_waits_in_the_inbox_and_says_why() {
 
 #[test]
 fn each_device_is_reached_in_its_environment_and_by_its_own_topic() {
-    let (_server, app, apple, devices) = with_devices(2);
+    let (server, apple) = (pigeonloft!().start(), Apple::start());
+    let (sandbox, app) = (apple.sandbox(), server.app("ios"));
+    apple.serves_beside(&sandbox, &server, &app);
+    let (_shop, beta) = (device(&app, 0), device(&app, 1));
     let of_beta = json!({ "token": apns_token(1), "environment": "dev", "bundle_id": "com.example.shop.beta" });
-    let (status, answer) = app.as_device(&devices[1], "PATCH", "", &json!({ "channels": { "apns": of_beta } }));
+    let (status, answer) = app.as_device(&beta, "PATCH", "", &json!({ "channels": { "apns": of_beta } }));
     assert_eq!(status, 204, "{answer}");
-    let topics = || [0, 1].map(|n| apple.sim.taken(&apns_token(n)).map(|taken| taken.headers["apns-topic"].clone()));
-    let (shop, beta) = (Some("com.example.shop".to_owned()), Some("com.example.shop.beta".to_owned()));
-    for (environment, taken) in [("product", [shop.clone(), None]), ("dev", [shop, beta])] {
+    for environment in ["product", "dev"] {
         let push_id = app.pushed(to_ann(json!({ "environment": environment })));
         assert_eq!(outcomes(&app, &push_id), json!({ "accepted": 1 }), "{environment}");
-        assert_eq!(topics(), taken);
     }
+    let topics = |apple: &Apple| {
+        [0, 1].map(|n| apple.sim.taken(&apns_token(n)).map(|taken| taken.headers["apns-topic"].clone()))
+    };
+    assert_eq!(topics(&apple), [Some("com.example.shop".to_owned()), None]);
+    assert_eq!(topics(&sandbox), [None, Some("com.example.shop.beta".to_owned())]);
 }
 
 #[test]

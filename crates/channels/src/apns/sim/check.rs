@@ -1,6 +1,6 @@
 //! Check: whether a request is one that Apple would take.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
@@ -16,8 +16,8 @@ use serde_json::Value;
 use super::Reply;
 use crate::apns::signer::{BadKey, TeamKey};
 
-/// The oldest token that Apple takes, in seconds.
-const OLDEST_S: u64 = 3_600;
+/// The oldest token that Apple takes.
+pub(super) const OLDEST: Duration = Duration::from_secs(3_600);
 
 /// A team, as Apple knows it: by the public half of its key.
 #[derive(Debug, Clone)]
@@ -92,7 +92,7 @@ impl<'a> ProviderToken<'a> {
     fn check_age(&self) -> Result<(), &'static str> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         match self.claims["iat"].as_u64() {
-            Some(issued) if now.saturating_sub(issued) > OLDEST_S => Err("ExpiredProviderToken"),
+            Some(issued) if now.saturating_sub(issued) > OLDEST.as_secs() => Err("ExpiredProviderToken"),
             Some(issued) if issued <= now + 60 => Ok(()),
             _ => Err(INVALID),
         }

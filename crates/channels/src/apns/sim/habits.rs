@@ -55,6 +55,10 @@ pub struct Habits {
     pub cut_after: Option<u64>,
     /// It takes what comes and never answers.
     pub is_silent: bool,
+    /// How long after a new token of the team another new one is refused, as one too many. Apple's is 20 minutes. A sim that
+    /// knows no team takes all tokens for one team's.
+    #[serde(rename = "tokens_apart_ms", deserialize_with = "milliseconds")]
+    pub tokens_apart: Duration,
     /// Whether it keeps what it took, and not the counts alone.
     #[serde(skip)]
     pub keeps: bool,
@@ -73,6 +77,7 @@ impl Default for Habits {
             goes_away_after: None,
             cut_after: None,
             is_silent: false,
+            tokens_apart: Duration::ZERO,
             keeps: true,
         }
     }
@@ -91,9 +96,10 @@ mod tests {
         let text = r#"{ "latency_ms": 50, "streams": 100, "first_streams": 1, "really": 10,
             "by_token": { "0a": { "status": 410, "reason": "Unregistered", "timestamp": 1700000000000 } },
             "next": [30, { "status": 503, "reason": "ServiceUnavailable", "retry_after": 7 }],
-            "resets": 2, "goes_away_after": 40, "cut_after": 50, "is_silent": true }"#;
+            "resets": 2, "goes_away_after": 40, "cut_after": 50, "is_silent": true, "tokens_apart_ms": 9 }"#;
         let read: Habits = serde_json::from_str(text).unwrap();
         assert_eq!((read.latency, read.first_streams, read.keeps), (Duration::from_millis(50), Some(1), true));
+        assert_eq!(read.tokens_apart, Duration::from_millis(9));
         assert_eq!(read.by_token["0a"].timestamp, Some(1_700_000_000_000));
         assert_eq!(read.next.map(|(times, reply)| (times, reply.retry_after)), Some((30, Some(7))));
         assert!(serde_json::from_str::<Habits>(r#"{ "latency": 50 }"#).is_err());

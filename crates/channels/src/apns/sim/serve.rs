@@ -162,6 +162,7 @@ fn authorized(sim: &Sim, request: &Request<RecvStream>, verified: &mut Option<He
     let text = authorization.to_str().unwrap_or_default();
     let checked = sim.team.as_ref().map_or_else(|| check::of_any_team(text), |team| team.check(text));
     checked.map_err(|reason| Reply::new(403, reason))?;
+    sim.knows(authorization)?;
     *verified = Some(authorization.clone());
     Ok(())
 }

@@ -45,9 +45,24 @@ pub(super) struct Set {
     /// Where to send instead of to Apple, such as to `pigeonloft sim apns`
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// Where to send what is for devices of the environment dev, if that is another place
+    #[arg(long, value_name = "URL", requires = "url")]
+    sandbox_url: Option<String>,
+    /// The port of Apple's hosts, 443 or 2197 [default: 443]
+    #[arg(long, value_name = "PORT", value_parser = port, conflicts_with = "url")]
+    port: Option<u16>,
     /// The certificate to trust there, PEM
     #[arg(long, value_name = "FILE", requires = "url")]
     trust: Option<PathBuf>,
+}
+
+/// Apple listens on two.
+fn port(text: &str) -> Result<u16, String> {
+    match text {
+        "443" => Ok(443),
+        "2197" => Ok(2_197),
+        _ => Err("Apple listens on 443 and 2197".to_owned()),
+    }
 }
 
 impl Set {
@@ -72,6 +87,8 @@ impl Set {
             identity,
             topic,
             url: self.url.clone(),
+            sandbox_url: self.sandbox_url.clone(),
+            port: self.port,
             trusted: self.trust.as_deref().map(text_of).transpose()?,
         };
         credentials.check(unix_seconds()).map_err(|error| Failure::of("the credentials cannot be used", &error))?;

@@ -146,7 +146,9 @@ fn shown(channel: Channel, text: &str) -> Result<String, String> {
                 apple::Identity::Certificate { certificate } => apns::until(&certificate, unix_seconds()),
             };
             let url = of.url.map(|url| format!("  url {url}")).unwrap_or_default();
-            Ok(format!("{who}  topic {}{url}", of.topic))
+            let sandbox = of.sandbox_url.map(|url| format!("  sandbox url {url}")).unwrap_or_default();
+            let port = of.port.map(|port| format!("  port {port}")).unwrap_or_default();
+            Ok(format!("{who}  topic {}{url}{sandbox}{port}", of.topic))
         }
         Channel::Fcm => {
             let of: google::Credentials = serde_json::from_str(text).map_err(|error| error.to_string())?;

@@ -23,8 +23,8 @@ use crate::cli::signals::Signals;
 /// until its first message is answered (Apple: 1); really, streams that are not refused; by_token, answers for devices'
 /// tokens, {"0a…": {"status": 410, "reason": "Unregistered", "timestamp": milliseconds}}; next, how many of the next messages
 /// get which answer, [30, {"status": 503, "reason": "ServiceUnavailable", "retry_after": seconds}]; resets, how many of them
-/// are reset unanswered; goes_away_after, messages of a connection; cut_after, the same; is_silent. It is read again
-/// whenever it changes.
+/// are reset unanswered; goes_away_after, messages of a connection; cut_after, the same; is_silent; tokens_apart_ms,
+/// how long a second token of a team comes too soon (Apple: 1200000). It is read again whenever it changes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example, in two terminals:\n  \
         pigeonloft sim apns --listen 127.0.0.1:2197\n  \
