@@ -26,7 +26,9 @@ const FORMAT: u8 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no file.
-    #[error("the key of the vendors' credentials, {0}, is missing\nhint: bring it back, or set the credentials again")]
+    #[error(
+        "the key of the vendors' credentials, {0}, is missing\nhint: bring it back, or remove the credentials and set them again"
+    )]
     Missing(PathBuf),
     /// The file cannot be read or written.
     #[error("the key of the vendors' credentials, {path}, cannot be used")]
@@ -41,7 +43,7 @@ pub enum Error {
     NotAKey,
     /// It is another key, or what was sealed is damaged.
     #[error(
-        "the credentials were sealed with another key, or are damaged\nhint: set them again, or use the key that they were sealed with"
+        "the credentials were sealed with another key, or are damaged\nhint: use the key that they were sealed with, or remove them and set them again"
     )]
     NotOurs,
     /// The system has no random numbers.
@@ -88,15 +90,24 @@ impl Vault {
         Self::new(&config.credentials.key, &config.credentials.key_file, &config.data_dir)
     }
 
-    /// Seals a text for an app's channel: for another it does not open. Makes a key where there is none.
+    /// Makes a key where there is none. That is for who knows that nothing was sealed yet: elsewhere the one that is missing
+    /// lies where other settings say.
+    ///
+    /// # Errors
+    /// The key cannot be used, or not be made.
+    pub fn make_key(&self) -> Result<(), Error> {
+        match self.key() {
+            Err(Error::Missing(_)) => self.write_key(),
+            found => found.map(drop),
+        }
+    }
+
+    /// Seals a text for an app's channel: for another it does not open.
     ///
     /// # Errors
     /// The key cannot be used.
     pub fn seal(&self, access_id: AccessId, channel: Channel, text: &str) -> Result<Vec<u8>, Error> {
-        let key = match self.key() {
-            Err(Error::Missing(_)) => self.write_key().and_then(|()| self.key())?,
-            found => found?,
-        };
+        let key = self.key()?;
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce).map_err(|_| Error::Random)?;
         let mut sealed = text.as_bytes().to_vec();
@@ -208,6 +219,8 @@ mod tests {
     fn what_is_sealed_opens_for_the_same_app_and_channel_alone() {
         let dir = tempfile::tempdir().unwrap();
         let vault = Vault::new("", Path::new(""), dir.path());
+        assert!(matches!(vault.seal(APP, Channel::Apns, "secret"), Err(Error::Missing(_))));
+        vault.make_key().unwrap();
         let sealed = vault.seal(APP, Channel::Apns, "secret").unwrap();
         assert!(!sealed.windows(6).any(|part| part == b"secret"));
         assert_eq!(vault.open(APP, Channel::Apns, &sealed).unwrap(), "secret");
@@ -223,6 +236,7 @@ mod tests {
     fn a_key_is_made_once_whole_and_for_its_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
         let vault = Vault::new("", &dir.path().join("k"), dir.path());
+        vault.make_key().unwrap();
         let sealed = vault.seal(APP, Channel::Apns, "secret").unwrap();
         #[cfg(unix)]
         {

@@ -7,36 +7,49 @@ use pigeonloft_store::{DATABASE_FILE, Store};
 
 use super::failure::Failure;
 
+/// The data folder where nobody names one, as the server's settings have it.
+const DEFAULT: &str = "./pigeonloft-data";
+
 /// Where the data are.
 #[derive(Debug, Args)]
 pub(super) struct DataDir {
-    /// The data folder: the same as the server's. The server may be running
-    #[arg(long, global = true, value_name = "DIR", env = "PIGEONLOFT_DATA_DIR", default_value = "./pigeonloft-data")]
-    data_dir: PathBuf,
+    /// The data folder: the same as the server's. The server may be running [default: ./pigeonloft-data]
+    #[arg(long, global = true, value_name = "DIR", env = "PIGEONLOFT_DATA_DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 impl DataDir {
     /// The folder.
     pub(super) fn path(&self) -> &Path {
-        &self.data_dir
+        self.data_dir.as_deref().unwrap_or(Path::new(DEFAULT))
+    }
+
+    /// The folder, if one was named.
+    pub(super) fn named(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
     }
 
     /// Opens its database, and creates both where they are missing.
     pub(super) fn create(&self) -> Result<Store, Failure> {
-        create(&self.data_dir)
+        create(self.path())
     }
 
     /// Opens its database, which must be there.
     pub(super) fn open(&self) -> Result<Store, Failure> {
-        if !self.data_dir.join(DATABASE_FILE).exists() {
-            return Err(Failure::new(format!(
-                "there is no server's data in {}: {DATABASE_FILE} is missing",
-                self.data_dir.display()
-            ))
-            .hint("name the server's data folder with --data-dir, or begin one with `pigeonloft app create`"));
-        }
-        Ok(Store::open(&self.data_dir)?)
+        open(self.path())
     }
+}
+
+/// Opens the database of a data folder, which must be there.
+pub(super) fn open(data_dir: &Path) -> Result<Store, Failure> {
+    if !data_dir.join(DATABASE_FILE).exists() {
+        return Err(Failure::new(format!(
+            "there is no server's data in {}: {DATABASE_FILE} is missing",
+            data_dir.display()
+        ))
+        .hint("name the server's data folder with --data-dir, or begin one with `pigeonloft app create`"));
+    }
+    Ok(Store::open(data_dir)?)
 }
 
 /// Opens the database of a data folder, and creates both where they are missing.

@@ -7,5 +7,6 @@ mod demo;
 mod device;
 mod doctor;
 mod package;
+mod sealing;
 mod serve;
 mod support;

@@ -12,12 +12,12 @@ use pigeonloft_model::{AccessId, Channel, DeviceId, Environment, Push, PushId, V
 use serde_json::json;
 
 use self::explained::explained;
-use super::sealing::Of;
-use super::{apns, fcm, unknown, webpush};
+use super::sealing::{Of, Opened};
+use super::{apns, fcm, webpush};
 use crate::cli::data_dir::wait;
 use crate::cli::failure::{Failure, say};
 use crate::clock::unix_seconds;
-use crate::config::{Config, Overrides};
+use crate::vault::Vault;
 use crate::vendors::Vendors;
 
 /// How long a vendor keeps a test for a device that is not online, seconds.
@@ -107,26 +107,23 @@ pub(in crate::cli) struct Test {
 
 impl Set {
     fn run(self) -> Result<(), Failure> {
-        let store = self.of.data.open()?;
+        let opened = self.of.open()?;
         let (channel, text) = match &self.vendor {
             VendorCredentials::Apns(apns) => (Channel::Apns, serde_json::to_string(&apns.credentials()?)),
             VendorCredentials::Fcm(fcm) => (Channel::Fcm, serde_json::to_string(&fcm.credentials()?)),
             VendorCredentials::Webpush(webpush) => (Channel::Webpush, serde_json::to_string(&webpush.credentials()?)),
         };
         let text = text.map_err(|error| Failure::of("cannot write JSON", &error))?;
-        self.of.keep(&store, channel, &text)?;
-        say(format_args!("app {}: channel {channel} is set", self.of.app))
+        opened.keep(channel, &text)?;
+        say(format_args!("app {}: channel {channel} is set", opened.app.access_id))
     }
 }
 
 impl List {
     fn run(self) -> Result<(), Failure> {
-        let store = self.of.data.open()?;
-        if wait(store.app(self.of.app))?.is_none() {
-            return Err(unknown(self.of.app));
-        }
-        let (vault, app) = (self.of.vault(), self.of.app);
-        for sealed in wait(store.credentials(app))? {
+        let opened = self.of.open()?;
+        let (vault, app) = (opened.vault(), opened.app.access_id);
+        for sealed in wait(opened.store.credentials(app))? {
             let channel = sealed.channel;
             let opened = vault.open(app, channel, &sealed.sealed).map_err(|error| crate::chain::chain(&error));
             let shown = opened.and_then(|text| shown(channel, &text));
@@ -166,17 +163,15 @@ fn shown(channel: Channel, text: &str) -> Result<String, String> {
 
 impl Test {
     fn run(self) -> Result<(), Failure> {
-        let store = self.of.data.open()?;
-        let Some(app) = wait(store.app(self.of.app))? else { return Err(unknown(self.of.app)) };
+        let Opened { app, store, config } = self.of.open()?;
         let call = json!({
             "audience_type": "token", "token_list": ["test"], "message_type": "notify",
             "environment": self.environment, "message": { "title": self.title },
         });
         let push = Push::parse(call.to_string().as_bytes(), app.platform, unix_seconds(), Zone::CHINA);
         let push = push.map_err(|fault| Failure::new(format!("the message cannot be sent: {}", fault.text)))?;
-        let config = Config::load(None, &Overrides::default())?;
         let verdict = wait(async {
-            let vendors = Vendors::new(self.of.vault(), &config, Arc::default()).of(&store, app.access_id).await?;
+            let vendors = Vendors::new(Vault::of(&config), &config, Arc::default()).of(&store, app.access_id).await?;
             let found = vendors.iter().find(|(channel, _)| *channel == self.channel);
             let vendor = match found {
                 Some((_, Ok(vendor))) => vendor.clone(),
@@ -210,8 +205,8 @@ fn no_credentials(access_id: AccessId, channel: Channel) -> Failure {
 
 impl Remove {
     fn run(self) -> Result<(), Failure> {
-        let store = self.of.data.open()?;
-        let Of { app, .. } = self.of;
+        let Opened { app, store, .. } = self.of.open()?;
+        let app = app.access_id;
         if !wait(store.set_credentials(app, self.channel, None))? {
             return Err(no_credentials(app, self.channel));
         }

@@ -8,7 +8,6 @@ use pigeonloft_model::Channel;
 use serde::Deserialize;
 
 use super::sealing::{Of, text_of};
-use super::unknown;
 use crate::cli::data_dir::wait;
 use crate::cli::failure::{Failure, say};
 
@@ -59,14 +58,11 @@ pub(in crate::cli) struct WebpushKeys {
 
 impl WebpushKeys {
     pub(super) fn run(self) -> Result<(), Failure> {
-        let store = self.of.data.open()?;
-        let app = self.of.app;
-        if wait(store.app(app))?.is_none() {
-            return Err(unknown(app));
-        }
-        let all = wait(store.credentials(app))?;
+        let opened = self.of.open()?;
+        let app = opened.app.access_id;
+        let all = wait(opened.store.credentials(app))?;
         if let Some(sealed) = all.iter().find(|sealed| sealed.channel == Channel::Webpush) {
-            let text = self.of.vault().open(app, Channel::Webpush, &sealed.sealed);
+            let text = opened.vault().open(app, Channel::Webpush, &sealed.sealed);
             let text = text.map_err(|error| Failure::of("cannot open the keys", &error))?;
             let keys: webpush::Credentials =
                 serde_json::from_str(&text).map_err(|error| Failure::of("the keys are damaged", &error))?;
@@ -80,7 +76,7 @@ impl WebpushKeys {
         let keys = webpush::Credentials::generate(subject).map_err(trouble)?;
         keys.check().map_err(trouble)?;
         let text = serde_json::to_string(&keys).map_err(|error| Failure::of("cannot write JSON", &error))?;
-        self.of.keep(&store, Channel::Webpush, &text)?;
+        opened.keep(Channel::Webpush, &text)?;
         say(keys.public_key)
     }
 }

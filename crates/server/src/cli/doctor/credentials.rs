@@ -26,7 +26,7 @@ pub(super) fn examine(examiner: &Examiner, vault: &Vault, report: &mut Report) -
             AREA,
             format_args!(
                 "{what}. Where the server's settings name another key, give it by --credentials-key-file; else it is \
-                 lost: bring it back, or set the credentials again"
+                 lost: bring it back, or remove the credentials and set them again"
             ),
         )?,
         _ => report.remains(

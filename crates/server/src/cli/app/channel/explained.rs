@@ -39,7 +39,7 @@ fn word(channel: Channel, code: &str) -> Option<(&'static str, &'static str)> {
     if code == UNUSABLE {
         return Some((
             "what is kept of them cannot be opened, or not be read",
-            "is the key the one they were sealed with (--credentials-key, --credentials-key-file)? Else set them again",
+            "is the key the one they were sealed with (--config names the server's settings)? Else set them again",
         ));
     }
     if code.starts_with("TLS: ") {
@@ -172,8 +172,7 @@ fn of_push_services(code: &str) -> Option<(&'static str, &'static str)> {
         }
         "address is not public" => (
             "the endpoint leads into this machine's own network",
-            "if that is meant, webpush.allow_private_addresses permits it; to this command \
-             PIGEONLOFT_WEBPUSH__ALLOW_PRIVATE_ADDRESSES=true",
+            "if that is meant, webpush.allow_private_addresses permits it; --config names the settings that say so",
         ),
         "subscription cannot be used" => (
             "endpoint or keys are not what a browser gives",
