@@ -187,3 +187,20 @@ fn attributes_that_the_app_has_declared_are_columns() {
     let refused = import(&place, &file, &[]).failed();
     assert!(refused.contains("line 2: an attribute has at most 50 bytes"), "{refused}");
 }
+
+#[test]
+fn a_token_of_a_channel_that_leads_to_no_device_of_the_app_is_a_bad_row() {
+    let place = place();
+    let rows = format!("token,channel,channel_token\n{},fcm,a:b\n{},apns,0a0b\n", token(1), token(2));
+    let file = place.file("devices.csv", rows);
+    assert_eq!(
+        import(&place, &file, &[]).failed(),
+        "error: 1 bad row, so nothing was imported:\n  line 3: apns leads to no device of an app on android\n\
+         hint: correct them, or leave them out with --skip-bad-rows\n"
+    );
+    let out = place.path("out.csv").display().to_string();
+    assert_eq!(
+        import(&place, &file, &["--skip-bad-rows", "--out", &out]).ok(),
+        "1 rows: 1 new devices, 0 rows of devices known before, 0 accounts bound, 1 bad rows skipped\n"
+    );
+}

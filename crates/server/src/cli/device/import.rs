@@ -13,7 +13,7 @@ use pigeonloft_model::AccessId;
 
 use super::columns::{Column, Columns};
 use super::intake::{Intake, Out, Sums};
-use super::row::{self, BadRow, Row};
+use super::row::{self, BadRow, Row, Rules};
 use super::sorted::Sorted;
 use crate::cli::data_dir::{DataDir, wait};
 use crate::cli::failure::{Failure, say};
@@ -60,14 +60,13 @@ pub(super) type Input = Reader<ProgressBarIter<File>>;
 impl Import {
     pub(super) fn run(self) -> Result<(), Failure> {
         let store = self.data.open()?;
-        if wait(store.app(self.app))?.is_none() {
-            return Err(app::unknown(self.app));
-        }
+        let platform = wait(store.app(self.app))?.ok_or_else(|| app::unknown(self.app))?.platform;
         let declared = wait(store.declared_attributes(self.app))?;
         drop(store);
+        let rules = Rules { platform, issue: self.out.is_some() };
         let sums = match &self.out {
-            None => self.sorted(&declared)?,
-            Some(out) => self.in_file_order(&declared, out)?,
+            None => self.sorted(&declared, rules)?,
+            Some(out) => self.in_file_order(&declared, rules, out)?,
         };
         say(format_args!(
             "{} rows: {} new devices, {} rows of devices known before, {} accounts bound, {} bad rows skipped",
@@ -79,18 +78,18 @@ impl Import {
         ))
     }
 
-    fn sorted(&self, declared: &[String]) -> Result<Sums, Failure> {
+    fn sorted(&self, declared: &[String], rules: Rules) -> Result<Sums, Failure> {
         let mut sorted = Sorted::new(self.data.path());
-        let (columns, skipped) = self.check(declared, |row| sorted.push(row))?;
+        let (columns, skipped) = self.check(declared, rules, |row| sorted.push(row))?;
         Ok(Sums { skipped, ..sorted.load(self.data.path(), self.app, &columns)? })
     }
 
     /// What is written out stands in the order of the file, beside the lines of the file.
-    fn in_file_order(&self, declared: &[String], out: &Path) -> Result<Sums, Failure> {
-        let (columns, _) = self.check(declared, |_| Ok(()))?;
+    fn in_file_order(&self, declared: &[String], rules: Rules, out: &Path) -> Result<Sums, Failure> {
+        let (columns, _) = self.check(declared, rules, |_| Ok(()))?;
         let (mut input, bar) = self.open("importing")?;
         let out = Out::create(out, &columns, &mut input)?;
-        let mut intake = Intake::begin(self.data.path(), self.app, columns, out)?;
+        let mut intake = Intake::begin(self.data.path(), self.app, columns, rules, out)?;
         let done = intake.all(&mut input).and_then(|()| intake.finish());
         bar.finish_and_clear();
         done
@@ -110,13 +109,13 @@ impl Import {
     fn check(
         &self,
         declared: &[String],
+        rules: Rules,
         mut each: impl FnMut(&Row) -> Result<(), Failure>,
     ) -> Result<(Columns, u64), Failure> {
         let (mut input, bar) = self.open("checking")?;
         let columns = Columns::parse(input.byte_headers().map_err(|error| unreadable(&error))?)?;
         columns.check_attributes(self.app, declared)?;
-        let issue = self.out.is_some();
-        if !columns.has(Column::Token) && !issue {
+        if !columns.has(Column::Token) && !rules.issue {
             return Err(Failure::new(
                 "the file has no column \"token\", and without --out the issued ones would be lost",
             )
@@ -125,7 +124,7 @@ impl Import {
         let mut record = ByteRecord::new();
         let (mut bad, mut named) = (0u64, Vec::new());
         while input.read_byte_record(&mut record).map_err(|error| unreadable(&error))? {
-            match row::read(&columns, &record, issue) {
+            match row::read(&columns, &record, rules) {
                 Ok(row) if bad == 0 || self.skip_bad_rows => each(&row)?,
                 Ok(_) => {}
                 Err(reason) => {

@@ -12,7 +12,7 @@ use pigeonloft_store::{Import, ImportRow};
 
 use super::columns::{Column, Columns};
 use super::import::{Input, unreadable};
-use super::row::{self, Row};
+use super::row::{self, Row, Rules};
 use crate::cli::failure::Failure;
 use crate::password::{hex, password_hash};
 
@@ -39,6 +39,7 @@ pub(super) struct Sums {
 pub(super) struct Intake {
     import: Import,
     columns: Columns,
+    rules: Rules,
     out: Out,
     chunk: Vec<Pending>,
     sums: Sums,
@@ -72,16 +73,22 @@ impl From<pigeonloft_store::Error> for ChunkError {
 
 impl Intake {
     /// Begins an import into the database of a data folder.
-    pub(super) fn begin(data_dir: &Path, access_id: AccessId, columns: Columns, out: Out) -> Result<Self, Failure> {
+    pub(super) fn begin(
+        data_dir: &Path,
+        access_id: AccessId,
+        columns: Columns,
+        rules: Rules,
+        out: Out,
+    ) -> Result<Self, Failure> {
         let import = Import::begin(data_dir, access_id)?.with_attributes(columns.attributes());
-        Ok(Self { import, columns, out, chunk: Vec::new(), sums: Sums::default() })
+        Ok(Self { import, columns, rules, out, chunk: Vec::new(), sums: Sums::default() })
     }
 
     /// Takes in every row of a file. Bad rows are left out and counted.
     pub(super) fn all(&mut self, input: &mut Input) -> Result<(), Failure> {
         let mut record = ByteRecord::new();
         while input.read_byte_record(&mut record).map_err(|error| unreadable(&error))? {
-            let Ok(row) = row::read(&self.columns, &record, true) else {
+            let Ok(row) = row::read(&self.columns, &record, self.rules) else {
                 self.sums.skipped += 1;
                 continue;
             };

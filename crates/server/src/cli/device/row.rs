@@ -5,13 +5,22 @@ use pigeonloft_model::account::{NotAName, NotAnAccountType};
 use pigeonloft_model::attribute::VALUE_BYTES_MAX;
 use pigeonloft_model::ids::NotAToken;
 use pigeonloft_model::tag::NotATag;
-use pigeonloft_model::{Account, AccountType, Channel, Environment, Tag, TagType, Token};
+use pigeonloft_model::{Account, AccountType, Channel, Environment, Platform, Tag, TagType, Token};
 use pigeonloft_store::{AccountKey, ChannelToken};
 
 use super::columns::{Column, Columns, REPORTED};
 
 /// Characters of a token on a vendor's channel at most; theirs have some hundred.
 const CHANNEL_TOKEN_CHARS_MAX: usize = 4096;
+
+/// What lines are held to, beside their columns.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// That of the app.
+    pub(super) platform: Platform,
+    /// Whether a token can be issued to a line that has none.
+    pub(super) issue: bool,
+}
 
 /// A line that is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +56,8 @@ pub(super) enum BadRow {
     TypeAlone,
     #[error("no such channel; those of vendors are apns, fcm, webpush, hw, xm, mz, vivo, oppo and honor")]
     Channel,
+    #[error("{channel} leads to no device of an app on {platform}")]
+    Elsewhere { channel: Channel, platform: Platform },
     #[error("a channel and its channel_token go together, and one is missing")]
     HalfAChannel,
     #[error("a channel_token has at most {CHANNEL_TOKEN_CHARS_MAX} characters, all of them visible ASCII")]
@@ -61,8 +72,8 @@ pub(super) enum BadRow {
     NotUtf8,
 }
 
-/// Reads a line; `issue`: whether a token can be issued where it has none.
-pub(super) fn read(columns: &Columns, record: &ByteRecord, issue: bool) -> Result<Row, BadRow> {
+/// Reads a line.
+pub(super) fn read(columns: &Columns, record: &ByteRecord, rules: Rules) -> Result<Row, BadRow> {
     if record.len() != columns.count {
         return Err(BadRow::Values { found: record.len(), columns: columns.count });
     }
@@ -71,13 +82,13 @@ pub(super) fn read(columns: &Columns, record: &ByteRecord, issue: bool) -> Resul
         Some(bytes) => std::str::from_utf8(bytes).map(Some).map_err(|_| BadRow::NotUtf8),
     };
     let token = text(Column::Token)?.map(str::parse::<Token>).transpose()?;
-    if token.is_none() && !issue {
+    if token.is_none() && !rules.issue {
         return Err(BadRow::NoToken);
     }
     Ok(Row {
         token,
         account: account(text(Column::Account)?, text(Column::AccountType)?)?,
-        channel: channel(text(Column::Channel)?, text(Column::ChannelToken)?)?,
+        channel: channel(text(Column::Channel)?, text(Column::ChannelToken)?, rules.platform)?,
         environment: match text(Column::Environment)? {
             None => None,
             Some("product") => Some(Environment::Product),
@@ -120,13 +131,16 @@ fn account(name: Option<&str>, kind: Option<&str>) -> Result<Option<AccountKey>,
     }
 }
 
-fn channel(name: Option<&str>, token: Option<&str>) -> Result<Option<ChannelToken>, BadRow> {
+fn channel(name: Option<&str>, token: Option<&str>, platform: Platform) -> Result<Option<ChannelToken>, BadRow> {
     match (name, token) {
         (None, None) => Ok(None),
         (Some(name), Some(token)) => {
             // Every device has the own channel, and none a token on it beside its own.
             let channel: Channel =
                 name.parse().ok().filter(|channel| *channel != Channel::Xg).ok_or(BadRow::Channel)?;
+            if !channel.leads_to(platform) {
+                return Err(BadRow::Elsewhere { channel, platform });
+            }
             if token.len() > CHANNEL_TOKEN_CHARS_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
                 return Err(BadRow::ChannelToken);
             }
@@ -144,15 +158,22 @@ mod tests {
 
     const TOKEN: &str = "0123456789abcdef0123456789abcdef0123";
 
-    fn row(header: &[&str], values: &[&str]) -> Result<Row, BadRow> {
+    const ANDROID: Rules = Rules { platform: Platform::Android, issue: true };
+    const IOS: Rules = Rules { platform: Platform::Ios, issue: true };
+
+    fn row_of(rules: Rules, header: &[&str], values: &[&str]) -> Result<Row, BadRow> {
         let columns = Columns::parse(&ByteRecord::from(header.to_vec())).unwrap();
-        read(&columns, &ByteRecord::from(values.to_vec()), true)
+        read(&columns, &ByteRecord::from(values.to_vec()), rules)
+    }
+
+    fn row(header: &[&str], values: &[&str]) -> Result<Row, BadRow> {
+        row_of(ANDROID, header, values)
     }
 
     #[test]
     fn a_full_line_is_read() {
         let header = ["token", "account", "account_type", "channel", "channel_token", "environment"];
-        let row = row(&header, &[TOKEN, "张三", "1005", "apns", "abc", "dev"]).unwrap();
+        let row = row_of(IOS, &header, &[TOKEN, "张三", "1005", "apns", "abc", "dev"]).unwrap();
         assert_eq!(row.token.unwrap().as_str(), TOKEN);
         assert_eq!(row.account, Some(AccountKey { account_type: 1005, name: "张三".into() }));
         assert_eq!(row.channel, Some(ChannelToken { channel: Channel::Apns, token: "abc".into(), detail: None }));
@@ -198,6 +219,8 @@ mod tests {
             (row(&typed, &["", "5"]), BadRow::TypeAlone),
             (row(&pair, &["xg", "t"]), BadRow::Channel),
             (row(&pair, &["pigeon", "t"]), BadRow::Channel),
+            (row(&pair, &["apns", "ab"]), BadRow::Elsewhere { channel: Channel::Apns, platform: Platform::Android }),
+            (row_of(IOS, &pair, &["fcm", "t"]), BadRow::Elsewhere { channel: Channel::Fcm, platform: Platform::Ios }),
             (row(&pair, &["fcm", ""]), BadRow::HalfAChannel),
             (row(&pair, &["fcm", "a b"]), BadRow::ChannelToken),
             (row(&["environment"], &["test"]), BadRow::Environment),
@@ -206,8 +229,8 @@ mod tests {
         }
         let columns = Columns::parse(&ByteRecord::from(vec!["account"])).unwrap();
         let latin1 = ByteRecord::from(vec![&b"caf\xe9"[..]]);
-        assert_eq!(read(&columns, &latin1, true), Err(BadRow::NotUtf8));
+        assert_eq!(read(&columns, &latin1, ANDROID), Err(BadRow::NotUtf8));
         let nameless = ByteRecord::from(vec!["ann"]);
-        assert_eq!(read(&columns, &nameless, false), Err(BadRow::NoToken));
+        assert_eq!(read(&columns, &nameless, Rules { issue: false, ..ANDROID }), Err(BadRow::NoToken));
     }
 }
