@@ -9,6 +9,9 @@ pub mod fcm;
 mod http2;
 mod reach;
 mod retry_after;
+mod sim_tls;
 pub mod vendor;
 pub mod webpush;
 pub mod xg;
+
+pub use sim_tls::sim_tls;

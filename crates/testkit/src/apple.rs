@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use pigeonloft_channels::apns::TeamKey;
 use pigeonloft_channels::apns::sim::{self, Habits, Sim, Team};
+use pigeonloft_channels::sim_tls;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -64,7 +65,7 @@ impl Apple {
     /// One with the key in this folder.
     fn in_folder(folder: TempDir, certificate: Certificate, authority: Option<&str>) -> Self {
         let read = |path: &PathBuf| fs::read_to_string(path).expect("a file can be read");
-        let tls = sim::tls(&read(&certificate.certificate), &read(&certificate.key), authority);
+        let tls = sim_tls(&read(&certificate.certificate), &read(&certificate.key), authority, &["h2"]);
         let tls = tls.expect("the certificates can be used");
         let key = folder.path().join("AuthKey.p8");
         let team_key = TeamKey { key: read(&key), key_id: KEY_ID.to_owned(), team_id: TEAM_ID.to_owned() };

@@ -8,7 +8,6 @@ mod habits;
 mod late;
 mod limit;
 mod serve;
-mod tls;
 
 use std::collections::HashMap;
 use std::io;
@@ -24,7 +23,6 @@ use tokio::net::TcpListener;
 
 pub use check::Team;
 pub use habits::{Habits, Reply};
-pub use tls::tls;
 
 /// A message that was taken.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,9 +10,10 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::sim::{Habits, Reply, Sim, Team, tls, url};
+use super::sim::{Habits, Reply, Sim, Team, url};
 use super::*;
 use crate::http2::{Endpoint, Trust, ask};
+use crate::sim_tls;
 
 /// A key that was just made.
 pub(super) fn team_key() -> TeamKey {
@@ -178,7 +179,7 @@ async fn secrets_are_in_nothing_that_is_logged() {
 /// A sim that demands a certificate, and the channel of an app that shows this one.
 async fn demanding(shown: &rcgen::CertifiedKey<rcgen::KeyPair>, trusted: &str) -> (Arc<Sim>, Arc<Apns>) {
     let server = self_signed("localhost");
-    let tls = tls(&server.cert.pem(), &server.signing_key.serialize_pem(), Some(trusted)).unwrap();
+    let tls = sim_tls(&server.cert.pem(), &server.signing_key.serialize_pem(), Some(trusted), &["h2"]).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = url(listener.local_addr().unwrap(), true);
     let sim = Sim::new(None);

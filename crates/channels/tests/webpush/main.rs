@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pigeonloft_channels::sim_tls;
 use pigeonloft_channels::vendor::{Outgoing, Target, Vendor};
 use pigeonloft_channels::webpush::sim::Sim;
 use pigeonloft_channels::webpush::{Client, Credentials, PLAINTEXT_MAX, Permits, WebPush};
@@ -60,14 +61,10 @@ fn agent() -> ureq::Agent {
 }
 
 /// A certificate of localhost, and TLS with it for these protocols.
-fn tls(protocols: &[&[u8]]) -> (CertificateDer<'static>, Arc<ServerConfig>) {
+fn tls(protocols: &[&str]) -> (CertificateDer<'static>, Arc<ServerConfig>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let certificate = made.cert.der().clone();
-    let tls = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let tls = tls.with_safe_default_protocol_versions().expect("the provider has them").with_no_client_auth();
-    let mut tls = tls.with_single_cert(vec![certificate.clone()], made.signing_key.into()).expect("they fit");
-    tls.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    (certificate, Arc::new(tls))
+    let tls = sim_tls(&made.cert.pem(), &made.signing_key.serialize_pem(), None, protocols).expect("they fit");
+    (made.cert.der().clone(), tls)
 }
 
 impl World {
@@ -80,7 +77,7 @@ impl World {
 
     /// One over TLS and HTTP/2.
     async fn over_http_2() -> Self {
-        let (certificate, tls) = tls(&[b"h2", b"http/1.1"]);
+        let (certificate, tls) = tls(&["h2", "http/1.1"]);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let sim = listener.local_addr().expect("it listens");
         let base = format!("https://localhost:{}", sim.port());

@@ -138,7 +138,7 @@ async fn attend(stream: TcpStream, tls: &TlsAcceptor, limits: Limits, seen: &Arc
 
 /// Sends to so many browsers; answers how many were accepted, and what the push service saw.
 async fn sent(limits: Limits, browsers: i64) -> (usize, Arc<Seen>) {
-    let (certificate, tls) = tls(&[b"h2"]);
+    let (certificate, tls) = tls(&["h2"]);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let endpoint = format!("https://localhost:{}/push/1", listener.local_addr().expect("it listens").port());
     let seen = Arc::new(Seen::default());

@@ -5,7 +5,12 @@ mod fcm;
 mod script;
 mod webpush;
 
+use std::path::Path;
+use std::sync::Arc;
+
 use clap::Subcommand;
+use pigeonloft_channels::sim_tls;
+use rustls::ServerConfig;
 
 use super::failure::Failure;
 
@@ -25,4 +30,21 @@ impl SimCommand {
             Self::Fcm(fcm) => fcm.run(),
         }
     }
+}
+
+/// TLS with this certificate and its key, and with clients that show theirs if there is one to judge them by, in files of
+/// PEM; inside it these protocols.
+fn tls(
+    certificate: &Path,
+    key: &Path,
+    clients: Option<&Path>,
+    protocols: &[&str],
+) -> Result<Arc<ServerConfig>, Failure> {
+    let clients = clients.map(text_of).transpose()?;
+    sim_tls(&text_of(certificate)?, &text_of(key)?, clients.as_deref(), protocols)
+        .map_err(|error| Failure::of("the certificates cannot be used", &error))
+}
+
+fn text_of(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| Failure::of(format_args!("cannot read {}", file.display()), &error))
 }

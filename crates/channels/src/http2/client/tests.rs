@@ -9,9 +9,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
-use crate::apns::sim::{Habits, Reply, tls, url};
+use crate::apns::sim::{Habits, Reply, url};
 use crate::apns::tests::{Line, target};
 use crate::http2::Trust;
+use crate::sim_tls;
 
 fn patient(mut line: Line, answered_within: u64, tried_for: u64) -> Line {
     let [answered_within, tried_for] = [answered_within, tried_for].map(Duration::from_millis);
@@ -52,7 +53,7 @@ fn count(verdicts: &[Verdict]) -> HashMap<String, usize> {
 /// A certificate for this machine, PEM, and who shows it.
 fn server_tls() -> (String, Arc<rustls::ServerConfig>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let tls = tls(&made.cert.pem(), &made.signing_key.serialize_pem(), None).unwrap();
+    let tls = sim_tls(&made.cert.pem(), &made.signing_key.serialize_pem(), None, &["h2"]).unwrap();
     (made.cert.pem(), tls)
 }
 

@@ -1,18 +1,19 @@
 //! `pigeonloft sim apns`: Apple's side, for developers without an account there.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use pigeonloft_channels::apns::TeamKey;
-use pigeonloft_channels::apns::sim::{Habits, Sim, Team, tls, url};
+use pigeonloft_channels::apns::sim::{Habits, Sim, Team, url};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use super::script::{LOOKS_EVERY, Script};
+use super::{text_of, tls};
 use crate::cli::failure::{Failure, say};
 use crate::cli::serve::runtime;
 use crate::cli::signals::Signals;
@@ -115,13 +116,6 @@ impl Apns {
 
     fn tls(&self) -> Result<Option<Arc<ServerConfig>>, Failure> {
         let (Some(certificate), Some(key)) = (&self.certificate, &self.tls_key) else { return Ok(None) };
-        let clients = self.client_certificate.as_deref().map(text_of).transpose()?;
-        tls(&text_of(certificate)?, &text_of(key)?, clients.as_deref())
-            .map(Some)
-            .map_err(|error| Failure::of("the certificates cannot be used", &error))
+        tls(certificate, key, self.client_certificate.as_deref(), &["h2"]).map(Some)
     }
-}
-
-fn text_of(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file).map_err(|error| Failure::of(format_args!("cannot read {}", file.display()), &error))
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use pigeonloft_channels::fcm::sim::Sim;
 
 use super::script::{LOOKS_EVERY, Script};
+use super::text_of;
 use crate::cli::failure::{Failure, say};
 use crate::cli::serve::runtime;
 use crate::cli::signals::Signals;
@@ -46,8 +47,7 @@ impl Fcm {
 
     async fn play(self) -> Result<(), Failure> {
         let signals = Signals::listen().map_err(|error| Failure::of("cannot listen for signals", &error))?;
-        let key = std::fs::read_to_string(&self.key)
-            .map_err(|error| Failure::of(format_args!("cannot read {}", self.key.display()), &error))?;
+        let key = text_of(&self.key)?;
         let mut script = Script::new(self.behaviour);
         let begins = script.changed()?;
         let sim = Sim::start(self.listen, &key)

@@ -7,11 +7,9 @@ use std::sync::Arc;
 use clap::Args;
 use pigeonloft_channels::webpush::sim::Sim;
 use rustls::ServerConfig;
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 
+use super::tls;
 use crate::cli::failure::{Failure, say};
 use crate::cli::serve::runtime;
 
@@ -57,14 +55,6 @@ impl Webpush {
 
     fn tls(&self) -> Result<Option<Arc<ServerConfig>>, Failure> {
         let (Some(certificate), Some(key)) = (&self.certificate, &self.tls_key) else { return Ok(None) };
-        let unusable = |error: &dyn std::error::Error| Failure::of("the certificate cannot be used", error);
-        let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).map_err(|e| unusable(&e))?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|e| unusable(&e))?;
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key))
-            .map_err(|e| unusable(&e))?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Some(Arc::new(config)))
+        tls(certificate, key, None, &["h2", "http/1.1"]).map(Some)
     }
 }

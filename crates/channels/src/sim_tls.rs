@@ -1,4 +1,4 @@
-//! TLS: how the sim shows itself, and whom it wants to see.
+//! TLS of the sims: how one shows itself, and whom it wants to see.
 
 use std::io;
 use std::sync::Arc;
@@ -8,12 +8,17 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-/// With this certificate and its key, PEM. `clients`: take connections alone that show this certificate, or one that it
-/// signed, PEM.
+/// TLS with this certificate and its key, PEM. `clients`: take connections alone that show this certificate, or one that it
+/// signed, PEM. `protocols`: what is spoken inside, by its name in ALPN, the best first.
 ///
 /// # Errors
 /// One of them cannot be used.
-pub fn tls(certificate: &str, key: &str, clients: Option<&str>) -> io::Result<Arc<ServerConfig>> {
+pub fn sim_tls(
+    certificate: &str,
+    key: &str,
+    clients: Option<&str>,
+    protocols: &[&str],
+) -> io::Result<Arc<ServerConfig>> {
     let read = |pem: &str| CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(io::Error::other)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -32,6 +37,6 @@ pub fn tls(certificate: &str, key: &str, clients: Option<&str>) -> io::Result<Ar
     };
     let chain = read(certificate).map_err(io::Error::other)?;
     let mut config = config.with_single_cert(chain, key).map_err(io::Error::other)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     Ok(Arc::new(config))
 }
