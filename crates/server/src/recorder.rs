@@ -187,6 +187,7 @@ mod tests {
             day: Day(0),
             expire_at,
             accept: None,
+            vendors_only: false,
         };
         let Accepted::Pushes(ids) = store.add_pushes(vec![new], |_, _| String::new()).await.unwrap() else {
             panic!("it is accepted")

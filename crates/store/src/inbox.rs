@@ -1,4 +1,5 @@
-//! The inbox of a device: messages that wait for it on the own channel, and what the device reports of them.
+//! The inbox of a device: messages that wait for it, and what the device reports of them. Those of a push that is kept off our
+//! own channel wait for their vendor, and are not shown.
 
 use std::collections::BTreeMap;
 
@@ -60,8 +61,8 @@ pub(crate) fn empty(tx: &Connection, device: DeviceId) -> Result<u64> {
 }
 
 impl Store {
-    /// Messages that wait for a device, have neither expired nor been stopped and may go out in the minute of the day
-    /// `minute`, oldest first, of pushes after `after`, without those in `except`.
+    /// Messages that wait for a device, may go through our own channel, have neither expired nor been stopped and may go out in
+    /// the minute of the day `minute`, oldest first, of pushes after `after`, without those in `except`.
     ///
     /// # Errors
     /// The database's.
@@ -79,7 +80,7 @@ impl Store {
             let mut statement = connection.prepare_cached(&format!(
                 "SELECT p.push_id, p.template, p.expire_at_s FROM inbox i CROSS JOIN push p USING (push_id)
                  WHERE i.device_id = :device AND i.push_id > :after AND p.expire_at_s > :now AND p.stopped_at IS NULL
-                    AND {ACCEPTED} AND i.push_id NOT IN (SELECT value FROM rarray(:except))
+                    AND NOT p.vendors_only AND {ACCEPTED} AND i.push_id NOT IN (SELECT value FROM rarray(:except))
                  ORDER BY i.push_id LIMIT :limit",
             ))?;
             let given = named_params! {

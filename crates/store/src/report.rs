@@ -30,6 +30,8 @@ pub struct Reported {
     pub channel: Channel,
     /// Why a vendor's channel did not take it, if one was asked: channel and code.
     pub code: Option<String>,
+    /// The push is kept off our own channel.
+    pub vendors_only: bool,
 }
 
 /// One line of the report of a push.
@@ -105,10 +107,13 @@ fn reported(row: &Row<'_>) -> rusqlite::Result<Result<Reported>> {
         arrived_at: row.get(5)?,
         channel,
         code: row.get(7)?,
+        vendors_only: row.get(8)?,
     }))
 }
 
-const COLUMNS: &str = "device_id, push_id, outcome, receipts, sent_at, arrived_at, channel, code";
+// The last from the push, ?1, which is looked up once for all of its rows.
+const COLUMNS: &str = "device_id, push_id, outcome, receipts, sent_at, arrived_at, channel, code,
+    coalesce((SELECT vendors_only FROM push WHERE push_id = ?1), 0)";
 
 fn recipients(connection: &Connection, push_id: PushId, after: i64, limit: u32) -> Result<Vec<Reported>> {
     let sql =

@@ -173,7 +173,7 @@ impl Reader {
         let [waiting, stopped] = [Outcome::Waiting, Outcome::Stopped].map(Outcome::code);
         let started_at: Option<i64> = self
             .connection
-            .prepare_cached("SELECT started_at FROM push WHERE push_id = ?1")?
+            .prepare_cached("SELECT CASE WHEN vendors_only THEN NULL ELSE started_at END FROM push WHERE push_id = ?1")?
             .query_row([push_id.0], |row| row.get(0))?;
         let given = params![push_id.0, revocation.0, after, limit, clicked, waiting, stopped, started_at];
         let mut rows = statement.query(given)?;

@@ -31,6 +31,7 @@ const STEPS: &[&str] = &[
     include_str!("migrations/17.sql"),
     include_str!("migrations/18.sql"),
     include_str!("migrations/19.sql"),
+    include_str!("migrations/20.sql"),
 ];
 
 /// Which version of the schema this program knows: kept in the file as its `user_version`, 0 in an empty one.

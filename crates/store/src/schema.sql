@@ -204,7 +204,8 @@ CREATE TABLE push (
     excluded      INTEGER NOT NULL DEFAULT 0, -- devices of the audience left out for it
     sampled_out   INTEGER NOT NULL DEFAULT 0, -- and those that are not in the sample
     first_device  INTEGER,                    -- of an audience without rows: row n is the device id n after this one
-    digest        BLOB                        -- that of no other push that starts within an hour of it
+    digest        BLOB,                       -- that of no other push that starts within an hour of it
+    vendors_only  INTEGER NOT NULL DEFAULT 0  -- 1: it is kept off our own channel, and no session is shown what waits of it
 ) STRICT;
 
 -- State 1 waits for its time; every other that is not finished is due, whatever the clock says now.
@@ -324,7 +325,8 @@ CREATE TRIGGER push_channel_summed AFTER UPDATE ON push_channel BEGIN
         shown = shown + excluded.shown, clicked = clicked + excluded.clicked, cleared = cleared + excluded.cleared;
 END;
 
--- Messages that wait for a device on the own channel: one row for each recipient whose outcome is not final.
+-- Messages that wait for a device: one row for each recipient whose outcome is not final. Those of a push that is kept off our
+-- own channel wait for their vendor, and no session is shown them.
 CREATE TABLE inbox (
     device_id INTEGER NOT NULL,
     push_id   INTEGER NOT NULL,

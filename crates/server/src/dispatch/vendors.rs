@@ -36,6 +36,22 @@ pub(super) struct OpenedVendors {
 /// One of them, or what becomes of each message, where it takes none of the push.
 type OpenedVendor = Result<Box<dyn Opened>, Verdict>;
 
+/// What becomes of those that a vendor's channel was asked for and did not take.
+#[derive(Clone, Copy)]
+pub(super) struct Otherwise {
+    /// It may take them later, and is given them again if they wait.
+    pub(super) for_now: Outcome,
+    /// It never will.
+    pub(super) for_good: Outcome,
+}
+
+impl Otherwise {
+    /// The same, whether it may take them later or not: they are reached another way.
+    pub(super) const fn both(outcome: Outcome) -> Self {
+        Self { for_now: outcome, for_good: outcome }
+    }
+}
+
 /// What became of a recipient that a vendor's channel was asked for.
 pub(super) struct ByVendor {
     /// Where it stands in the batch.
@@ -160,13 +176,13 @@ impl OpenedVendors {
         Ok(targets)
     }
 
-    /// Sends to these, through all channels at once. `otherwise`: what becomes of those that no vendor takes.
+    /// Sends to these, through all channels at once.
     pub(super) async fn send(
         &self,
         loft: &Loft,
         targets: Targets,
         values: &Values,
-        otherwise: Outcome,
+        otherwise: Otherwise,
     ) -> Vec<ByVendor> {
         let sends = self.opened.iter().zip(targets.of_channels).filter(|(_, (places, _))| !places.is_empty());
         let sends = sends.map(async |((channel, opened), (places, targets))| {
@@ -194,21 +210,20 @@ fn became(
     channel: Channel,
     target: Target,
     verdict: Verdict,
-    otherwise: Outcome,
+    otherwise: Otherwise,
     believed: bool,
     now_ms: i64,
 ) -> ByVendor {
     let code = verdict.code().map(|code: &Code| Arc::from(format!("{channel}: {code}")));
+    let again = again_after(&verdict, believed)
+        .map(|wait| now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));
     let (outcome, by) = match &verdict {
         Verdict::Accepted => (Outcome::Accepted, channel),
         Verdict::Unknown(_) => (Outcome::Unknown, channel),
-        // It may still be reached through our own channel.
         Verdict::Dead { .. } | Verdict::Refused(_) | Verdict::Configuration(_) | Verdict::Later { .. } => {
-            (otherwise, Channel::Xg)
+            (if again.is_some() { otherwise.for_now } else { otherwise.for_good }, Channel::Xg)
         }
     };
-    let again = again_after(&verdict, believed)
-        .map(|wait| now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));
     let dead = match verdict {
         Verdict::Dead { since, .. } if believed => {
             let Target { device, token, .. } = target;

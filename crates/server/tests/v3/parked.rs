@@ -136,6 +136,9 @@ fn one_device_that_gets_too_much_is_given_its_message_later_and_one_that_is_gone
     let push_id = app.pushed(to_ann(json!({})));
     assert_eq!(outcomes(&app, &push_id), json!({ "accepted": DEVICES - 2, "waiting": 2 }));
     assert_eq!(parked(&server), 2.0);
+    let (_, explained) = app.own("GET", &format!("/v1/devices/{}/pushes?push_id={push_id}", devices[4].token));
+    let says = explained["explanation"].as_str().expect("words");
+    assert!(says.contains("; apns is given it again, too (not taken by apns: TooManyRequests)"), "{says}");
     apple.behaves(|habits| {
         habits.by_token.remove(&apns_token(3));
         let gone = Reply { timestamp: Some(now_ms() + 600_000), ..Reply::new(410, "Unregistered") };
@@ -174,4 +177,67 @@ fn a_push_goes_past_what_is_parked() {
     for push_id in &pushes {
         is_taken(&server, &app, &apple, push_id, DEVICES);
     }
+}
+
+/// A push that is kept off our own channel.
+fn vendors_only() -> Value {
+    to_ann(json!({ "channel_rules": [{ "channel": "xg", "disable": true }] }))
+}
+
+#[test]
+fn what_is_kept_off_our_own_channel_waits_for_the_vendor_and_no_session_has_it() {
+    let (server, app, apple, devices) = shop();
+    is_down(&apple);
+    let push_id = app.pushed(vendors_only());
+    assert_eq!(outcomes(&app, &push_id), json!({ "waiting": DEVICES }));
+    assert_eq!(parked(&server), DEVICES as f64);
+    let rules = json!([{ "channel": "xg", "disable": true }]);
+    let not_kept = app.pushed(to_ann(json!({ "expire_time": 0, "channel_rules": rules })));
+    assert_eq!(outcomes(&app, &not_kept), json!({ "no_channel": DEVICES }));
+    let line = report(&app, &push_id).into_iter().find(|(token, _)| *token == devices[3].token).expect("a line");
+    assert!(line.1.contains(",,waiting,\"it waits for its vendor"), "{line:?}");
+    let (_, explained) = app.own("GET", &format!("/v1/devices/{}/pushes?push_id={push_id}", devices[3].token));
+    assert_eq!((&explained["channel"], &explained["outcome"]), (&Value::Null, &json!("waiting")));
+    let says = explained["explanation"].as_str().expect("words");
+    assert!(says.starts_with("it is given to apns again") && says.contains("(not taken by apns: "), "{says}");
+    // Its devices that come online meanwhile have what may go that way, and nothing else.
+    let (_fleet, phones) = Fleet::of(&server, devices[..2].to_vec());
+    let own = app.pushed(to_ann(json!({})));
+    until("it arrived", || (phones.iter().all(|phone| phone.of_push(&own).1 == 1)).then_some(()));
+    // A phone that is deleted waits no more.
+    assert_eq!(app.as_device(&devices[DEVICES - 1], "DELETE", "", &Value::Null).0, 204);
+    assert_eq!(outcomes(&app, &push_id), json!({ "gone": 1, "waiting": DEVICES - 1 }));
+    is_up(&server, &app, &apple);
+    let taken = || (outcomes(&app, &push_id) == json!({ "gone": 1, "accepted": DEVICES - 1 })).then_some(());
+    until("Apple has taken it", taken);
+    let taken = apple.sim.taken_under(&push_id);
+    assert!(taken.len() == DEVICES - 1 && taken.values().all(|times| *times == 1), "{taken:?}");
+    until("nothing is parked", || (parked(&server) == 0.0).then_some(()));
+    assert!(phones.iter().all(|phone| phone.of_push(&push_id).1 == 0), "it came over our own channel");
+}
+
+#[test]
+fn what_is_kept_off_our_own_channel_has_none_where_the_vendor_refuses_it_for_good_or_is_given_up() {
+    let (server, app, apple, devices) = shop();
+    is_down(&apple);
+    let push_id = app.pushed(vendors_only());
+    assert_eq!(outcomes(&app, &push_id), json!({ "waiting": DEVICES }));
+    apple.behaves(|habits| _ = habits.by_token.insert(apns_token(3), Reply::new(400, "BadDeviceToken")));
+    // Another one has no token any more.
+    let none = json!({ "channels": { "apns": null } });
+    assert_eq!(app.as_device(&devices[4], "PATCH", "", &none).0, 204);
+    is_up(&server, &app, &apple);
+    let taken = json!({ "accepted": DEVICES - 2, "no_channel": 2 });
+    until("Apple has said so", || (outcomes(&app, &push_id) == taken).then_some(()));
+    let line = report(&app, &push_id).into_iter().find(|(token, _)| *token == devices[3].token).expect("a line");
+    assert!(line.1.contains(",,no_channel,") && line.1.contains("apns: BadDeviceToken"), "{line:?}");
+    assert_eq!(server.metric("pigeonloft_recipients_total", "channel=\"xg\",outcome=\"no_channel\""), 2.0);
+    until("nothing is parked", || (parked(&server) == 0.0).then_some(()));
+    // The app gives the channel up.
+    is_down(&apple);
+    let push_id = app.pushed(vendors_only());
+    let waits = outcomes(&app, &push_id)["waiting"].clone();
+    assert!(waits.as_u64() >= Some(DEVICES as u64 - 2), "{waits}");
+    server.run(["app", "channel", "remove", "--app", &app.access_id.to_string(), "apns"]);
+    until("it waits no more", || (outcomes(&app, &push_id) == json!({ "no_channel": DEVICES })).then_some(()));
 }

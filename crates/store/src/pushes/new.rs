@@ -47,6 +47,8 @@ pub struct NewPush {
     pub expire_at: i64,
     /// When of the day its messages may go out; `None` = at any time.
     pub accept: Option<AcceptMinutes>,
+    /// Whether it is kept off our own channel: no session is shown what waits of it.
+    pub vendors_only: bool,
 }
 
 /// What became of a push that is to be accepted.
@@ -136,8 +138,9 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
     let state = if new.start_at * 1000 > now { PushState::Wait } else { PushState::Init };
     tx.prepare_cached(
         "INSERT INTO push (access_id, state, request, template, upload_id, created_at, start_at_s, expire_at_s,
-            audience_rows, day, message_type, audience, plan_id, group_id, exclude_upload_id, first_device, digest, line)
-         VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+            audience_rows, day, message_type, audience, plan_id, group_id, exclude_upload_id, first_device, digest, line,
+            vendors_only)
+         VALUES (?1, ?2, ?3, '', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?
     .execute(params![
         new.access_id.0,
@@ -156,7 +159,8 @@ fn insert(tx: &Connection, new: &NewPush, now: i64, template: &impl Fn(PushId, &
         new.exclude_upload_id.map(|id| id.0),
         new.first_device.map(|device| device.0),
         new.digest,
-        new.line.map(|first| first.0)
+        new.line.map(|first| first.0),
+        new.vendors_only,
     ])?;
     let push_id = PushId(tx.last_insert_rowid());
     tx.prepare_cached("UPDATE push SET template = ?2 WHERE push_id = ?1")?

@@ -1,6 +1,6 @@
 //! The schema: a file of an older version becomes what a new one is, and keeps what it holds.
 
-use pigeonloft_model::{AccountPush, Day, DayFormat, Days, PushId};
+use pigeonloft_model::{AccountPush, Day, DayFormat, Days, Platform, Push, PushId, Zone};
 use pigeonloft_store::doctor::{Doctor, Integrity, Schema};
 use pigeonloft_store::{AccountKey, DeviceDay, Store};
 use rusqlite::Connection;
@@ -55,6 +55,33 @@ async fn an_older_file_ends_in_the_tables_of_a_new_one() {
     assert_eq!(found, expected);
     let version = |of: &Connection| of.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(version(&migrated), version(&new.behind_its_back()));
+}
+
+#[tokio::test]
+async fn an_unfinished_push_of_an_older_file_is_known_to_be_kept_off_our_own_channel() {
+    let request = |rules: &str| {
+        let body = format!(
+            r#"{{"audience_type":"all","message_type":"notify","message":{{"title":"t"}},"channel_rules":{rules}}}"#
+        );
+        Push::parse(body.as_bytes(), Platform::Ios, 1, Zone::CHINA).unwrap().to_stored()
+    };
+    let requests = [
+        request(r#"[{"channel":"xg","disable":true}]"#),
+        request(r#"[{"channel":"apns","disable":true},{"channel":"xg","disable":false}]"#),
+        request("[]"),
+    ];
+    let rows = requests.map(|request| {
+        format!(
+            "INSERT INTO push (access_id, state, request, template, created_at, start_at_s, expire_at_s, audience_rows)
+             VALUES (1, 1, '{request}', 't', 1, 1, 4000000000, 10);"
+        )
+    });
+    let dir = version_1(&format!("INSERT INTO app VALUES (1, 's', 'k', 'ios', 'old', 'refuse', 1); {}", rows.concat()));
+    let migrated = Store::open(dir.path()).unwrap();
+    let connection = Connection::open(migrated.path()).unwrap();
+    let mut marks = connection.prepare("SELECT vendors_only FROM push ORDER BY push_id").unwrap();
+    let marks: Vec<bool> = marks.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(marks, [true, false, false]);
 }
 
 #[tokio::test]

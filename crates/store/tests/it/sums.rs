@@ -31,6 +31,8 @@ enum Event {
     Delete { device: u8 },
     /// A vendor is given messages again.
     Give { push: usize, channel: Channel, given: Vec<(u8, Then)> },
+    /// What is parked for Apple is looked through, at this time: the channel leads to none of the devices.
+    Unpark { now: i64 },
 }
 
 /// What became of a recipient: what a vendor answers for is of the vendor's channel, and all else of our own, with the
@@ -41,7 +43,7 @@ const OF_VENDORS: &[Channel] = &[Channel::Apns, Channel::Fcm, Channel::Webpush];
 
 fn then() -> impl Strategy<Value = Then> {
     let end = proptest::sample::select(&[Outcome::Accepted, Outcome::Unknown][..]).prop_map(Then::End);
-    prop_oneof![2 => end, 1 => Just(Then::Wait), 1 => (0..9i64).prop_map(Then::Park)]
+    prop_oneof![2 => end, 1 => Just(Then::Wait), 1 => Just(Then::Leave), 1 => (0..9i64).prop_map(Then::Park)]
 }
 
 fn became() -> impl Strategy<Value = Became> {
@@ -70,6 +72,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         1 => (0..DEVICES).prop_map(|device| Event::Delete { device }),
         3 => (0..PUSHES, proptest::sample::select(OF_VENDORS), vec((0..DEVICES, then()), 0..4))
             .prop_map(|(push, channel, given)| Event::Give { push, channel, given }),
+        1 => (0..4i64).prop_map(|now| Event::Unpark { now }),
     ];
     vec(event, 1..24)
 }
@@ -90,11 +93,13 @@ proptest! {
             let devices = loft.devices(DEVICES).await;
             let mut pushes = Vec::new();
             for n in 1..=PUSHES {
-                // The first two start on the same day; one of them and the third count in the same plan.
+                // The first two start on the same day; one of them and the third count in the same plan, and it is kept off our
+                // own channel.
                 let new = NewPush {
                     day: Day(n as i64 / 3),
                     plan_id: (n > 1).then(|| "plan".to_owned()),
                     group_id: (n == 1).then(|| "plan".to_owned()),
+                    vendors_only: n == 2,
                     ..new_push(APP, 1_000, n as i64)
                 };
                 pushes.push(accepted(loft.store.add_pushes(vec![new], |_, _| String::new()).await.unwrap()));
@@ -167,7 +172,13 @@ async fn happen(loft: &Loft, devices: &[DeviceId], pushes: &[PushId], event: &Ev
         }
         Event::Give { push, channel, given } => {
             let given = given.iter().map(|&(at, then)| Given { at: (pushes[*push], device(at)), then, code: None });
-            loft.store.record_given(APP, *channel, given.collect(), [].into()).await.unwrap();
+            loft.store.record_given(APP, *channel, given.collect(), [].into(), 1).await.unwrap();
+        }
+        Event::Unpark { now } => {
+            let start = (PushId(0), DeviceId(0));
+            let page = loft.store.parked(APP, Channel::Apns, start, *now, 100).await.unwrap();
+            assert_eq!(page.to_give, []);
+            loft.store.unpark(APP, Channel::Apns, page.over, *now).await.unwrap();
         }
         Event::Delete { device: place } => {
             loft.store.delete_device(device(*place)).await.unwrap();

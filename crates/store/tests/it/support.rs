@@ -175,6 +175,7 @@ pub(crate) fn new_push(access_id: AccessId, audience_rows: u64, expire_at: i64) 
         day: Day(0),
         expire_at,
         accept: None,
+        vendors_only: false,
     }
 }
 

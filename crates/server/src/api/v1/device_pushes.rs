@@ -72,6 +72,7 @@ async fn explained(loft: &Arc<Loft>, app: &App, token: &str, push_id: &str) -> R
     let device = facts(loft, app, token, request.account_type.code()).await?;
     // Read after the push: had that come to its end, its recipients are all on record.
     let reported = loft.store.recipient(push_id, device.device).await?;
+    let parked_for = loft.store.parked_for(app.access_id, (push_id, device.device)).await?;
     let case = Case {
         platform: app.platform,
         token: token.trim().to_owned(),
@@ -84,6 +85,7 @@ async fn explained(loft: &Arc<Loft>, app: &App, token: &str, push_id: &str) -> R
         started,
         request,
         reported,
+        parked_for,
     };
     let store = loft.store.clone();
     let judged = spawn_blocking(move || {
@@ -125,7 +127,7 @@ fn shown(push_id: PushId, reported: Option<&Reported>) -> Value {
         "push_id": push_id.to_string(),
         "channel": reported.and_then(channel),
         "outcome": reported.map(|of| of.outcome.as_str()),
-        "reason": reported.map_or("", |of| reason(of.outcome)),
+        "reason": reported.map_or("", reason),
         "code": reported.and_then(|of| of.code.as_deref()),
         "sent_at": seconds(reported.and_then(|of| of.sent_at)),
         "arrived_at": seconds(reported.and_then(|of| of.arrived_at)),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pigeonloft_model::payload::Payload;
 use pigeonloft_model::{
-    AcceptMinutes, Audience, Day, DeviceId, Exclude, Fault, Occurrences, PackageKind, Push, PushId, RetCode, UploadId,
+    AcceptMinutes, Audience, Channel, Day, DeviceId, Exclude, Fault, Occurrences, PackageKind, Push, PushId, RetCode,
+    UploadId,
 };
 use pigeonloft_store::{Accepted, App, Asked, NewPush, Once, Package, REPEATED_WITHIN_S};
 use serde_json::{Value, json};
@@ -133,6 +134,7 @@ async fn accept(
         day: Day::of(start_at, loft.config.push.utc_offset),
         expire_at: push.expire.deadline(start_at),
         accept: AcceptMinutes::of(&push.message.accept_time),
+        vendors_only: !push.allows(Channel::Xg),
     };
     let template = {
         let push = push.clone();

@@ -8,14 +8,14 @@ use futures_util::future::join_all;
 use pigeonloft_channels::vendor::{Outgoing, Target, Vendor};
 use pigeonloft_model::attribute::Values;
 use pigeonloft_model::payload::Payload;
-use pigeonloft_model::{DeviceId, Outcome, Push, PushId};
+use pigeonloft_model::{Channel, DeviceId, Outcome, Push, PushId};
 use pigeonloft_store::{DeadToken, Error, Given, ParkedAt, Then, ToGive, Unparked};
 
 use super::Key;
 use crate::backoff::Backoff;
 use crate::chain::chain;
 use crate::clock::{unix_millis, unix_seconds};
-use crate::dispatch::vendors::{ByVendor, OpenedVendors, Targets};
+use crate::dispatch::vendors::{ByVendor, OpenedVendors, Otherwise, Targets};
 use crate::loft::Loft;
 
 /// Pushes of a page at most: each is read whole and opened, and they may be for one device each.
@@ -69,8 +69,8 @@ pub(super) async fn give(loft: &Loft, page: Page<'_>, paced: &mut BTreeMap<PushI
     let Page { key, vendor, mut rows, last } = page;
     let held: Vec<ParkedAt> = rows.iter().map(|row| (row.push_id, row.device)).collect();
     let hold = loft.hub.desk().held().hold(key.0, held.clone());
-    // Who is online has it from the inbox.
-    rows.retain(|row| !loft.hub.is_online(row.device));
+    // Who is online has it from the inbox, if a session may have it.
+    rows.retain(|row| row.vendors_only || !loft.hub.is_online(row.device));
     let divided = divide(loft, key, vendor, rows, paced).await;
     let done = match divided {
         Ok(divided) => send(loft, key, divided, last).await,
@@ -143,7 +143,7 @@ async fn read(loft: &Loft, (access_id, _): Key, push_id: PushId) -> Result<Optio
     match (Push::from_stored(&stored.request).map_err(|error| error.to_string()), payload) {
         (Ok(push), Ok(payload)) => Ok(Some((push, payload, stored.expire_at))),
         (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%push_id, error, "a stored push is damaged: what is parked of it waits in inboxes alone");
+            tracing::error!(%push_id, error, "a stored push is damaged: what is parked of it is not given to its vendor again");
             Ok(None)
         }
     }
@@ -164,11 +164,11 @@ async fn send(loft: &Loft, key: Key, divided: Divided, last: ParkedAt) -> Result
     let Divided { ready, over, last: cut } = divided;
     let sends = ready.into_iter().map(async |Ready { push_id, devices, targets, vendors, values }| {
         let targets = Targets::of_one_channel(targets);
-        let by_vendor = vendors.send(loft, targets, &values, Outcome::Waiting).await;
+        let by_vendor = vendors.send(loft, targets, &values, Otherwise::both(Outcome::Waiting)).await;
         (push_id, devices, by_vendor)
     });
     let now_ms = unix_millis();
-    let mut given: Vec<Given> = over.into_iter().map(|at| Given { at, then: Then::Wait, code: None }).collect();
+    let mut given: Vec<Given> = over.into_iter().map(|at| Given { at, then: Then::Leave, code: None }).collect();
     let mut dead = Vec::new();
     for (push_id, devices, by_vendor) in join_all(sends).await {
         for ByVendor { place, outcome, code, dead: token, again, .. } in by_vendor {
@@ -195,8 +195,8 @@ async fn record(loft: &Loft, key: Key, given: Vec<Given>, dead: Vec<DeadToken>) 
     let (access_id, channel) = key;
     let (given, dead): (Arc<[Given]>, Arc<[DeadToken]>) = (given.into(), dead.into());
     let mut backoff = Backoff::DATABASE;
-    let Unparked { removed, ended, to_wake } = loop {
-        match loft.store.record_given(access_id, channel, given.clone(), dead.clone()).await {
+    let done = loop {
+        match loft.store.record_given(access_id, channel, given.clone(), dead.clone(), unix_seconds()).await {
             Ok(done) => break done,
             Err(error) if !error.may_pass() => return Err(error),
             Err(error) => {
@@ -205,14 +205,22 @@ async fn record(loft: &Loft, key: Key, given: Vec<Given>, dead: Vec<DeadToken>) 
             }
         }
     };
+    Ok(settle(loft, key, done))
+}
+
+/// Counts what was recorded, and tells who is to know. Answers how many recipients ended.
+pub(super) fn settle(loft: &Loft, key: Key, done: Unparked) -> u64 {
+    let Unparked { removed, ended, to_wake } = done;
     loft.parked.remove(key, removed);
     for (revocation, devices) in to_wake {
         loft.hub.wake(revocation, &devices);
     }
     for (outcome, count) in &ended {
+        // Those that no channel is left for are counted where our own stands for none.
+        let channel = if *outcome == Outcome::NoChannel { Channel::Xg } else { key.1 };
         loft.metrics.outcomes(channel.as_str(), outcome.as_str(), *count);
     }
-    Ok(ended.values().sum())
+    ended.values().sum()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use pigeonloft_model::{DeviceId, PushId};
 use pigeonloft_store::{Error, ParkedAt, ParkedPage};
 
 use super::Key;
-use super::give::{Page, give};
+use super::give::{Page, give, settle};
 use crate::backoff::Backoff;
 use crate::clock::{unix_millis, unix_seconds};
 use crate::loft::Loft;
@@ -188,8 +188,8 @@ impl Lane {
             return Ok(());
         }
         let (access_id, channel) = self.key;
-        let removed = loft.store.unpark(access_id, channel, over).await?;
-        loft.parked.remove(self.key, removed);
+        let done = loft.store.unpark(access_id, channel, over, unix_seconds()).await?;
+        settle(loft, self.key, done);
         Ok(())
     }
 }

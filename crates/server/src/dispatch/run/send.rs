@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Run;
 use crate::clock::unix_seconds;
-use crate::dispatch::vendors::{ByVendor, Targets};
+use crate::dispatch::vendors::{ByVendor, Otherwise, Targets};
 use crate::dispatch::window::Piece;
 
 /// A batch that our own channel was given, and those of vendors are not yet.
@@ -76,6 +76,16 @@ impl Run {
         }
     }
 
+    /// What becomes of those that a vendor does not take: what our own channel is ruled out for waits for the vendor, if it is kept
+    /// at all.
+    fn unless_taken(&self, unless_handed: Outcome) -> Otherwise {
+        let is_kept = matches!(self.push.expire, Expire::Seconds(_)) && self.expire_at > unix_seconds();
+        match unless_handed {
+            Outcome::NoChannel if is_kept => Otherwise { for_now: Outcome::Waiting, for_good: Outcome::NoChannel },
+            _ => Otherwise::both(unless_handed),
+        }
+    }
+
     /// Gives a batch to our own channel, but for those devices whose vendor's the push prefers, and finds whom vendors'
     /// channels lead to.
     ///
@@ -108,8 +118,9 @@ impl Run {
     pub(super) async fn send(&self, offer: Offer) -> Sent {
         let Offer { piece, outcomes, unless_handed, to_vendors, values, tracker, offered, begun } = offer;
         let until = begun + Duration::from_millis(self.loft.config.push.ack_wait_ms);
+        let otherwise = self.unless_taken(unless_handed);
         let ((), by_vendor) =
-            tokio::join!(tracker.wait(until), self.vendors.send(&self.loft, to_vendors, &values, unless_handed));
+            tokio::join!(tracker.wait(until), self.vendors.send(&self.loft, to_vendors, &values, otherwise));
         self.loft.metrics.batch_sent(begun.elapsed());
         Sent { piece, outcomes, by_vendor, tracker, offered }
     }

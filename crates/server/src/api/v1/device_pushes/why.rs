@@ -109,6 +109,8 @@ pub(super) struct Case {
     pub(super) request: Request,
     /// What is on record.
     pub(super) reported: Option<Reported>,
+    /// The vendor's channel that is given the message again, if it waits.
+    pub(super) parked_for: Option<Channel>,
     pub(super) recipients_days: u32,
     pub(super) target_days: u32,
     pub(super) minute_of_day: u16,
@@ -162,16 +164,25 @@ impl Case {
         let push = &self.started.push;
         let until = time(push.expire_at * 1000);
         match reported.outcome {
+            Outcome::Waiting if reported.vendors_only => match self.parked_for {
+                Some(vendor) => format!("it is given to {vendor} again, until {until}"),
+                None => format!("nothing is given to its vendor any more: it expires at {until}"),
+            },
             Outcome::Waiting => {
+                let again = self.parked_for.map(|vendor| format!("; {vendor} is given it again, too"));
+                let again = again.unwrap_or_default();
                 let closed = AcceptMinutes::of(&self.request.message.accept_time)
                     .is_some_and(|accept| !accept.contains(self.minute_of_day));
                 if closed {
-                    return format!("it waits for the hours of its accept_time, and expires at {until}");
+                    return format!("it waits for the hours of its accept_time, and expires at {until}{again}");
                 }
                 match self.is_online {
-                    true => format!("the device is online and is sent what waits for it, oldest first, until {until}"),
+                    true => format!("the device is online and is sent what waits for it, oldest first, until {until}{again}"),
                     false => {
-                        format!("{}: it waits until the device comes online, at most until {until}", self.offline())
+                        format!(
+                            "{}: it waits until the device comes online, at most until {until}{again}",
+                            self.offline()
+                        )
                     }
                 }
             }
@@ -190,6 +201,7 @@ impl Case {
             Outcome::Expired if reported.sent_at.is_some() => {
                 format!("it was handed to the device{}, which did not acknowledge it by {until}", at(reported.sent_at))
             }
+            Outcome::Expired if reported.vendors_only => format!("the vendor did not take it by {until}"),
             Outcome::Expired => format!("the device did not come for it by {until}; it was seen last{}", self.seen()),
             Outcome::NotKept => {
                 "the device was offline, or it was outside of the accept_time, and the push keeps nothing (expire_time 0)"

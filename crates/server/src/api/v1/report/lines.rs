@@ -1,6 +1,6 @@
 //! Lines of a report: first the devices of the push, a page of them at a time, then the rows that name no device.
 
-use pigeonloft_model::{DeviceId, Outcome, Push as Request, PushId};
+use pigeonloft_model::{Channel, DeviceId, Outcome, Push as Request, PushId};
 use pigeonloft_package::ReadError;
 use pigeonloft_store::{Push, ReportLine, Reported, Store};
 use tokio::task::spawn_blocking;
@@ -65,7 +65,7 @@ impl Line {
             account: line.account,
             channel: channel(&of),
             outcome: of.outcome.as_str(),
-            reason: reason(of.outcome),
+            reason: reason(&of),
             code: of.code,
             sent_at: of.sent_at,
             arrived_at: of.arrived_at,
@@ -100,14 +100,17 @@ impl Line {
     }
 }
 
-/// The channel that a message took or waits on.
+/// The channel that a message took or waits on; of a push that is kept off our own, that of the vendor that took it.
 pub(in crate::api::v1) fn channel(of: &Reported) -> Option<&'static str> {
-    (of.outcome != Outcome::NoChannel).then_some(of.channel.as_str())
+    let has_none = of.outcome == Outcome::NoChannel || (of.vendors_only && of.channel == Channel::Xg);
+    (!has_none).then_some(of.channel.as_str())
 }
 
 /// What an outcome means, in words; empty where there is nothing to explain.
-pub(in crate::api::v1) const fn reason(outcome: Outcome) -> &'static str {
-    match outcome {
+pub(in crate::api::v1) const fn reason(of: &Reported) -> &'static str {
+    match of.outcome {
+        Outcome::Waiting if of.vendors_only => "it waits for its vendor, which is given it again",
+        Outcome::Expired if of.vendors_only => "the vendor did not take it before the push expired",
         Outcome::Waiting => "it waits in the inbox until the device comes online, or the hours of the push begin",
         Outcome::Sent => "handed to the device, which has not acknowledged it",
         Outcome::Arrived => "",
