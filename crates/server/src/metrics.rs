@@ -226,7 +226,7 @@ impl Metrics {
         self.window_seconds.observe(took.as_secs_f64());
     }
 
-    /// A batch was with its channel for so long.
+    /// A batch was with its channels for so long.
     pub fn batch_sent(&self, took: Duration) {
         self.batch_seconds.get_or_create(&[("step", "send")]).observe(took.as_secs_f64());
     }

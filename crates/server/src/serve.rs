@@ -51,7 +51,7 @@ pub enum Error {
     Part(&'static str),
 }
 
-/// Runs a server until `stop` resolves, and then until what runs is finished or parked. `started` is called once it
+/// Runs a server until `stop` resolves, and then until what runs is finished or broken off. `started` is called once it
 /// can be reached.
 ///
 /// # Errors
@@ -167,7 +167,7 @@ impl Parts {
         }
     }
 
-    /// Running pushes are parked; then calls in flight end; then devices are sent away; then what they reported is
+    /// Running pushes are broken off; then calls in flight end; then devices are sent away; then what they reported is
     /// written down. Each within the grace time: what is cut off goes on at the next start.
     async fn stop(self, grace: Duration) {
         tracing::info!(grace_s = grace.as_secs(), "stopping: no new work is taken");

@@ -1,4 +1,5 @@
-//! Vendors: the channels that apps have with vendors, made of their credentials and kept as long as these stay the same.
+//! Vendors: the channels that apps have with vendors, made of their credentials and kept as long as these stay the same, and the
+//! circuits that say whether they are asked.
 
 pub(crate) mod circuit;
 mod circuits;

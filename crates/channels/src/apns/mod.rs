@@ -1,8 +1,8 @@
 //! `apns`, Apple's channel: a POST over HTTP/2 for each message, over a few connections that stay open.
 //!
-//! [`Credentials`] are what an app has of Apple's, a key or a [`certificate`]; [`payload`] makes the bytes and headers of a
-//! push; [`signer`] the token that goes with them; [`verdict`] reads the answers. [`sim`] is the other side, for whoever has no
-//! account with Apple: tests, and developers.
+//! [`Credentials`] are what an app has of Apple's, a key or a [`certificate`], whose end [`expiry`] looks at; [`payload`] makes the
+//! bytes and headers of a push; [`signer`] the token that goes with them; [`verdict`] reads the answers. [`sim`] is the other side,
+//! for whoever has no account with Apple: tests, and developers.
 //!
 //! A message that is sent again replaces the first on the device, for both carry the push's `apns-collapse-id`.
 

@@ -2,7 +2,7 @@
 //!
 //! [`Credentials`] are what an app has of Google's; `bearers` fetches the access token that messages are sent with; `payload`
 //! makes the bytes of a push; `quota` spreads messages as the project may send them; `projects` has
-//! apps of the same project share that; `verdict` reads the answers. [`sim`] is
+//! apps of the same project share that, and those of the same account its access token; `verdict` reads the answers. [`sim`] is
 //! the other side, for whoever has no account with Google: tests, and developers.
 //!
 //! A message that is sent again replaces the first on the device, for both carry the push's `tag`.

@@ -1,5 +1,6 @@
 //! Client: sends a batch over a few connections, as many messages at once as the other side allows, and without a task for
-//! each. A connection that waits for room leaves what is to be sent to the others.
+//! each. A connection that waits for room leaves what is to be sent to the others. Batches have turns on a connection, so that each
+//! is done sooner than if they shared it.
 //!
 //! What certainly was not taken is sent again for [`Patience::tried_for`]: refused streams, those above the last of a GOAWAY,
 //! and, within a [`Budget`], what the vendor asks to send later. What may have been taken is not: no answer is [`Verdict::Unknown`].

@@ -1,5 +1,6 @@
 //! Lane: a place for a connection. It is opened when somebody needs it, is kept for whoever comes next, and is closed after a
-//! long time without a message. Whoever sends has a handle of it; when it breaks, the next who needs it opens another.
+//! long time without a message. Whoever sends has a handle of it; when it breaks, the next who needs it opens another. A large
+//! batch sends over it in its turn.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -38,7 +38,8 @@ const LOOKUPS: usize = 32;
 /// How long a place is waited for, and then for the look-up of a name.
 const WAITED: Duration = Duration::from_secs(5);
 
-/// Connections open at once, idle ones included: files that others need, too. Push services have one each, or a few.
+/// Connections open at once, idle ones included: files that others need, too. Push services have
+/// up to eight each, or, over HTTP/1.1, one for each request under way.
 const CONNECTIONS: usize = 512;
 
 /// Why there is no connection. Nothing was sent.

@@ -15,7 +15,8 @@ use crate::net::Addresses;
 /// Run the server
 ///
 /// Prints where it listens once it does; logs go to standard error. On SIGTERM or Ctrl-C it takes no more work, ends
-/// or parks what runs and exits with 0; a second signal exits at once, and loses nothing that was answered either.
+/// what runs or breaks it off, to go on at the next start, and exits with 0; a second signal exits at once, and loses
+/// nothing that was answered either.
 #[derive(Debug, Args)]
 #[command(after_help = "Every setting, with its meaning: `pigeonloft config`. The command line wins over environment \
                         variables (PIGEONLOFT_HTTP__LISTEN=…), which win over the file.")]

@@ -4,6 +4,8 @@
 //! scan ── start ── plan (audience → windows of devices) ── send, a batch at a time ── record, the last batch finishes
 //! ```
 //!
+//! What a vendor did not take of a batch for now is [`parked`], and given to it again beside all this.
+//!
 //! The scan of the database is the truth; a wake-up only saves its wait. A push is resumed from its cursor wherever it
 //! stopped, so stopping the server in any of these steps loses nothing, and only batches that were under way can reach
 //! a device a second time, under the same message id. The data folder is locked by one server, so a push needs no
