@@ -2,7 +2,7 @@
 //! its device would have them from both.
 //!
 //! Who holds them looks for sessions after that, and leaves out the devices that have one: a session that it does not see yet
-//! asks for its inbox later, and finds them held.
+//! asks for its inbox later, and finds them held. (What is kept off our own channel no session is shown, held or not.)
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;

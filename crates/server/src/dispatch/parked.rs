@@ -6,7 +6,7 @@
 //!
 //! The lanes take turns, a page each, a few at once: a large one holds no other, and new pushes share the vendor with no
 //! more than that. What is parked stands in the inbox, too. Whoever comes first ends the waiting; a session does not see what
-//! is [held](crate::held) here.
+//! is [held](crate::held) here, nor ever what is kept off our own channel.
 
 mod give;
 mod lane;

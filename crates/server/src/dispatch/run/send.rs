@@ -1,5 +1,5 @@
 //! Send: gives a batch to the channels that lead to its devices. Whom our own channel does not reach now, a vendor's does, if
-//! it can; what no channel takes waits in the inbox.
+//! it can; what no channel takes waits in the inbox, if it is kept.
 
 use std::borrow::Cow;
 use std::sync::Arc;
