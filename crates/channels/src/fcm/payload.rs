@@ -7,6 +7,8 @@
 //!  "android":{"ttl":"86400s","priority":"HIGH","notification":{"tag":"7","channel_id":"…"}}}}
 //! ```
 //!
+//! Every push here is shown: what is handed to an app and not shown does not go through Google.
+//!
 //! What is shown while the app sleeps is `notification`; `data` is handed to the app, with a tap or at once. What a tap opens
 //! is in `data.action`: FCM's own `click_action` names an intent filter, which the published API does not know, and one that no
 //! app declares would make the tap do nothing.
@@ -18,7 +20,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use pigeonloft_model::attribute::Values;
 use pigeonloft_model::text::filled;
-use pigeonloft_model::{DeviceId, Expire, MessageId, MessageType, Push, PushId, Verdict};
+use pigeonloft_model::{DeviceId, Expire, MessageId, Push, PushId, Verdict};
 use serde_json::{Map, Value, json};
 
 use crate::vendor::{Outgoing, Target};
@@ -45,8 +47,6 @@ pub(super) struct Payload {
 struct Around {
     /// From the end of `msg_id` to the texts.
     head: String,
-    /// From there to the begin of `ttl`.
-    middle: String,
     /// From the end of `ttl`.
     tail: String,
     /// What FCM counts of them.
@@ -54,7 +54,7 @@ struct Around {
 }
 
 impl Payload {
-    /// Of a push.
+    /// Of a push that is shown.
     ///
     /// # Errors
     /// It is longer than FCM takes.
@@ -83,11 +83,12 @@ impl Payload {
                 Cow::Owned(self.around.fits(given.filled(fill))?)
             }
         };
-        let Around { head, middle, tail, .. } = &self.around;
+        let Around { head, tail, .. } = &self.around;
         let token = Value::from(target.token.as_str());
         let msg_id = MessageId { push: self.push_id, device: target.device };
-        let body =
-            format!(r#"{{"message":{{"token":{token},"data":{{"msg_id":"{msg_id}"{head}{texts}{middle}{ttl}s"{tail}"#);
+        let body = format!(
+            r#"{{"message":{{"token":{token},"data":{{"msg_id":"{msg_id}"{head}{texts},"android":{{"ttl":"{ttl}s"{tail}"#
+        );
         Ok(body.into())
     }
 }
@@ -98,35 +99,17 @@ impl Around {
         // An object which has its ids in front.
         let (first, others) = (format!(r#","push_id":"{push_id}""#), &data[1..]);
         let comma = if others == "}" { "" } else { "," };
-        let mut bytes = longest_msg_id() + first.len() + comma.len() + others.len();
-        let (head, mut middle, mut tail);
-        match push.message_type {
-            MessageType::Notify => {
-                head = format!(r#"{first}{comma}{others},"notification":"#);
-                middle = String::new();
-                tail = r#","priority":"HIGH""#.to_owned();
-            }
-            // Nothing to wake the user for.
-            MessageType::Message => {
-                head = format!("{first},");
-                middle = format!("{comma}{others}");
-                tail = r#","priority":"NORMAL""#.to_owned();
-                bytes += 1;
-            }
-        }
-        middle.push_str(r#","android":{"ttl":""#);
+        let head = format!(r#"{first}{comma}{others},"notification":"#);
+        let mut tail = r#","priority":"HIGH""#.to_owned();
         if let Some(collapse) = push.collapse_id {
             // Of several that wait for a device, it gets the last. Only where that was asked for: of four such keys FCM keeps
             // messages for a device, and drops those of a fifth.
             tail.push_str(&format!(r#","collapse_key":"{collapse}""#));
         }
-        if push.message_type == MessageType::Notify {
-            let shown = Value::Object(on_android(push_id, push)).to_string();
-            tail.push_str(&format!(r#","notification":{shown}"#));
-            bytes += shown.len();
-        }
-        tail.push_str("}}}");
-        Self { head, middle, tail, bytes }
+        let shown = Value::Object(on_android(push_id, push)).to_string();
+        tail.push_str(&format!(r#","notification":{shown}}}}}}}"#));
+        let bytes = longest_msg_id() + first.len() + comma.len() + others.len() + shown.len();
+        Self { head, tail, bytes }
     }
 
     /// These texts, if FCM takes them.
@@ -286,22 +269,12 @@ mod tests {
             (["{{other}}", "{{|{{}}name"], ["", "{{name"]),
             (["t", "{{name}}{{name}}"], ["t", "A\"nnA\"nn"]),
         ] {
-            for (message_type, android) in [("notify", json!({ "custom_content": "x" })), ("message", json!({}))] {
-                let with = |[title, content]: [&str; 2]| {
-                    let message = json!({ "title": title, "content": content, "android": android });
-                    bytes(json!({ "message_type": message_type, "message": message }))
-                };
-                assert_eq!(with(filled), with(plain), "{message_type} {filled:?}");
-            }
+            let with = |[title, content]: [&str; 2]| {
+                let android = json!({ "custom_content": "x" });
+                bytes(json!({ "message": { "title": title, "content": content, "android": android } }))
+            };
+            assert_eq!(with(filled), with(plain), "{filled:?}");
         }
-    }
-
-    #[test]
-    fn an_in_app_message_shows_nothing() {
-        let silent = &of(&json!({ "message_type": "message" }))["message"];
-        assert_eq!(silent["data"], json!({ "msg_id": "7-12", "push_id": "7", "title": "t", "content": "c" }));
-        assert_eq!(silent["android"], json!({ "ttl": "3600s", "priority": "NORMAL" }));
-        assert_eq!(silent["notification"], Value::Null);
     }
 
     #[test]

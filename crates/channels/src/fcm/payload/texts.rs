@@ -1,10 +1,10 @@
 //! Texts: title and content of a push on FCM. They are all of a payload that attributes are filled into, so that the rest is
 //! made once.
 
-use pigeonloft_model::{Message, MessageType, Push};
-use serde_json::{Value, json};
+use pigeonloft_model::{Message, Push};
+use serde_json::Value;
 
-/// Title and content, as what is shown or as data.
+/// Title and content, as they are shown.
 #[derive(Debug)]
 pub(super) enum Texts {
     /// The same for every device: their JSON.
@@ -16,7 +16,6 @@ pub(super) enum Texts {
 /// As they were given.
 #[derive(Debug)]
 pub(super) struct Given {
-    message_type: MessageType,
     title: String,
     content: String,
     image: Option<Value>,
@@ -26,15 +25,12 @@ impl Given {
     pub(super) fn of(push: &Push) -> Self {
         let Message { title, content, rest, .. } = &push.message;
         let image = rest.get("xg_media_resources").cloned();
-        Self { message_type: push.message_type, title: title.clone(), content: content.clone(), image }
+        Self { title: title.clone(), content: content.clone(), image }
     }
 
-    /// Their JSON, with each text as `fill` makes it: what is shown as an object, data as members of one.
+    /// Their JSON, with each text as `fill` makes it.
     pub(super) fn filled(&self, fill: impl Fn(&str) -> String) -> String {
         let (title, content) = (fill(&self.title), fill(&self.content));
-        if self.message_type == MessageType::Message {
-            return format!(r#""title":{},"content":{}"#, json!(title), json!(content));
-        }
         let texts = [("title", title), ("body", content)].into_iter().filter(|(_, text)| !text.is_empty());
         let texts = texts.map(|(name, text)| (name.to_owned(), Value::String(text)));
         let image = self.image.iter().map(|image| ("image".to_owned(), image.clone()));
