@@ -32,10 +32,11 @@ use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use self::browser::Browser;
@@ -56,6 +57,9 @@ const SUBSCRIPTIONS_AT_ONCE: u32 = 10_000;
 
 /// Senders whose signatures are remembered, so that each is verified once.
 const SENDERS_KEPT: usize = 1_000;
+
+/// How long a connection that has ended is read from, if the other side does not end it.
+const LINGERS: Duration = Duration::from_secs(2);
 
 /// How messages are answered.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -126,6 +130,8 @@ impl Sim {
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
+            let stream = stream.into_std()?;
+            let (rest, stream) = (TcpStream::from_std(stream.try_clone()?)?, TcpStream::from_std(stream)?);
             while connections.try_join_next().is_some() {}
             sim.state().connections += 1;
             let (sim, tls) = (sim.clone(), tls.clone());
@@ -138,6 +144,7 @@ impl Sim {
                         Err(error) => tracing::debug!(%error, "no TLS"),
                     },
                 }
+                linger(rest).await;
             });
         }
     }
@@ -290,6 +297,13 @@ impl Sim {
             }
         }
     }
+}
+
+/// Reads what is still on its way on a connection that has ended. Closed over it, the connection would be reset, and the other side
+/// lose answers that it has not read yet.
+async fn linger(mut connection: TcpStream) {
+    let _ = connection.shutdown().await;
+    let _ = timeout(LINGERS, tokio::io::copy(&mut connection, &mut tokio::io::sink())).await;
 }
 
 impl State {
