@@ -9,7 +9,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pigeonloft_model::attribute::Values;
 use pigeonloft_model::payload::Payload as Common;
-use pigeonloft_model::{DeviceId, Expire, MessageType, Verdict};
+use pigeonloft_model::{DeviceId, Expire, Verdict};
 
 use super::encryption::PLAINTEXT_MAX;
 use crate::vendor::Outgoing;
@@ -40,15 +40,11 @@ impl Payload {
             Expire::OnlineOnly => 0,
             Expire::Seconds(_) => expire_at,
         };
-        // What is shown to somebody is worth waking a device; what an app is handed can wait until it is awake.
-        let urgency = match push.message_type {
-            MessageType::Notify => "high",
-            MessageType::Message => "normal",
-        };
         let mut headers = HeaderMap::with_capacity(8);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("aes128gcm"));
-        headers.insert(URGENCY, HeaderValue::from_static(urgency));
+        // What is shown to somebody is worth waking a device; what an app is handed goes another way.
+        headers.insert(URGENCY, HeaderValue::from_static("high"));
         // A number: at most 20 of the 32 characters, all of them base64url.
         headers.insert(TOPIC, HeaderValue::from(push.collapse_id.unwrap_or(push_id).0));
         Self { common, expire_at, headers }

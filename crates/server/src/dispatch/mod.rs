@@ -76,7 +76,7 @@ pub async fn run(loft: Arc<Loft>, stop: CancellationToken) {
         }
     }
     if !running.is_empty() {
-        tracing::info!(pushes = running.len(), "running pushes are parked: they go on at the next start");
+        tracing::info!(pushes = running.len(), "running pushes break off: they go on at the next start");
     }
     while running.join_next().await.is_some() {}
     loft.metrics.running_pushes(0);

@@ -14,8 +14,9 @@ use super::Error;
 /// Connections the system holds ready while none is accepted: as many as Linux allows by default.
 const BACKLOG: i32 = 4096;
 
-/// Files the process needs beside its connections: database, packages, logs, and connections to other services.
-const OTHER_FILES: u64 = 256;
+/// Files the process needs beside its connections: database, packages, logs, and connections to vendors, of which those to browsers'
+/// push services are up to 512.
+const OTHER_FILES: u64 = 768;
 
 /// How long a connection may say nothing before the system asks whether the other side is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
