@@ -188,6 +188,8 @@ impl Vendors {
             let (believed, change) = circuit.report(turn, heard, now, fastrand::f64());
             (before, believed, change, circuit.pause().map(Pause::word))
         });
+        // Of most channels it says nothing.
+        let origin = (!origin.is_empty()).then_some(origin);
         match change {
             Some(Change::Opened(Pause { reason, code, next_try, .. })) => {
                 self.metrics.channel_paused(channel.as_str(), reason.as_str());
@@ -195,7 +197,7 @@ impl Vendors {
                 let next_try_s = next_try.saturating_duration_since(now).as_secs();
                 tracing::warn!(
                     %access_id, %channel, origin, reason, code, next_try_s,
-                    "a vendor's channel is paused: messages wait in inboxes until it takes one again"
+                    "a vendor's channel is paused: messages for it are parked until it takes one again"
                 );
             }
             Some(Change::Closed) => tracing::info!(%access_id, %channel, origin, "a vendor's channel is used again"),
