@@ -5,6 +5,7 @@
 //! what the service has not looked at (a refused stream, what a GOAWAY leaves out, no connection) costs nothing.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -16,6 +17,11 @@ const PER_SECOND: f64 = 1.0;
 
 /// The most that is in it, and what is at first: a batch or so that is refused as a whole is sent again as a whole.
 const FULL: f64 = 2_000.0;
+
+/// A wait before a repeat, between half and all of this: those who wait do not come back all at once. `dice`: from 0 to 1.
+pub(crate) fn jittered(wait: Duration, dice: f64) -> Duration {
+    wait.mul_f64(dice.mul_add(0.5, 0.5))
+}
 
 /// The repeats that are left.
 #[derive(Debug)]

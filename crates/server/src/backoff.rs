@@ -25,6 +25,11 @@ impl Backoff {
         wait
     }
 
+    /// As [`wait`](Self::wait), but half of it up to all of it: those who wait do not come back all at once. `dice`: from 0 to 1.
+    pub(crate) fn jittered(&mut self, dice: f64) -> Duration {
+        self.wait().mul_f64(dice.mul_add(0.5, 0.5))
+    }
+
     /// It went well: the next failure is another matter.
     pub(crate) fn reset(&mut self) {
         self.next = self.first;

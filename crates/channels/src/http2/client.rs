@@ -20,7 +20,7 @@ use super::batch::{Batch, Next, Tried, When, broken_by, settle};
 use super::connection::{Endpoint, not_open};
 use super::lane::{Handle, Keeping, Lane};
 use super::speaks::{Concerns, Speaks};
-use crate::budget::Budget;
+use crate::budget::{Budget, jittered};
 use crate::vendor::Target;
 
 /// Connections: they hide the latency that the streams of one do not.
@@ -295,11 +295,6 @@ async fn due(waiting: &mut Vec<(Instant, usize)>) -> Vec<usize> {
     let mut places: Vec<usize> = waiting.extract_if(.., |(at, _)| *at <= now).map(|(_, place)| place).collect();
     places.sort_unstable();
     places
-}
-
-/// A wait between half and all of this: those who wait do not come back all at once. `dice`: from 0 to 1.
-fn jittered(wait: Duration, dice: f64) -> Duration {
-    wait.mul_f64(dice.mul_add(0.5, 0.5))
 }
 
 #[cfg(test)]

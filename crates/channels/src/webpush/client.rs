@@ -28,6 +28,7 @@ use super::origins::{Origin, Origins, Turn};
 use super::payload::{Payload, unix_seconds};
 use super::subscription::Subscription;
 use super::{Permits, verdict};
+use crate::budget::jittered;
 use crate::vendor::Target;
 
 /// Requests of one batch under way at once.
@@ -144,9 +145,9 @@ impl Client {
         loop {
             let Tried { verdict, is_answer } = self.once(request.clone(), &origin, lane).await;
             let Verdict::Later { after, .. } = verdict else { return verdict };
-            // Between half and all of it: those who wait do not come back all at once. What is asked for is kept to.
+            // What is asked for is kept to.
             let dice = fastrand::f64();
-            let own = wait.mul_f64(dice.mul_add(0.5, 0.5));
+            let own = jittered(wait, dice);
             let wait_now = after.map_or(own, |asked| own.max(asked.mul_f64(dice.mul_add(0.1, 1.1))));
             let now = Instant::now();
             if now + wait_now >= deadline || (is_answer && !origin.budget.repeats(now)) {

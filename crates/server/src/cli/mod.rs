@@ -12,6 +12,7 @@ mod demo;
 mod device;
 mod doctor;
 mod failure;
+mod files;
 mod logs;
 mod package;
 mod progress;

@@ -13,6 +13,7 @@ use pigeonloft_channels::sim_tls;
 use rustls::ServerConfig;
 
 use super::failure::Failure;
+use super::files::text_of;
 
 /// Play a vendor: takes messages as strictly as the vendor does, keeps them, and misbehaves when told to
 #[derive(Debug, Subcommand)]
@@ -43,8 +44,4 @@ fn tls(
     let clients = clients.map(text_of).transpose()?;
     sim_tls(&text_of(certificate)?, &text_of(key)?, clients.as_deref(), protocols)
         .map_err(|error| Failure::of("the certificates cannot be used", &error))
-}
-
-fn text_of(file: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(file).map_err(|error| Failure::of(format_args!("cannot read {}", file.display()), &error))
 }

@@ -24,9 +24,6 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// the key is not for would be asked for without end.
 const REFUSED_AGAIN_AFTER: Duration = Duration::from_secs(3600);
 
-/// The longest wait of one message that is taken from a vendor.
-const ASKED_MAX: Duration = Duration::from_secs(3600);
-
 /// The channels of vendors that a push may use, opened for it.
 pub(super) struct OpenedVendors {
     access_id: AccessId,
@@ -241,7 +238,7 @@ fn again_after(verdict: &Verdict, believed: bool) -> Option<Duration> {
         // It was not asked, and is not as long as that lasts.
         Verdict::Later { code, .. } if code.starts_with(circuit::PAUSED) => Some(Duration::ZERO),
         Verdict::Configuration(code) if code == UNUSABLE => Some(Duration::ZERO),
-        Verdict::Later { after, .. } => Some(after.unwrap_or(AGAIN_AFTER).min(ASKED_MAX)),
+        Verdict::Later { after, .. } => Some(after.unwrap_or(AGAIN_AFTER).min(circuit::ASKED_MAX)),
         Verdict::Configuration(_) => Some(REFUSED_AGAIN_AFTER),
         // It is rather the credentials that are at fault, or the environment.
         Verdict::Dead { .. } if !believed => Some(REFUSED_AGAIN_AFTER),

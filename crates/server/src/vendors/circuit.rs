@@ -19,7 +19,7 @@ pub(crate) use heard::Heard;
 const WAITS: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(300));
 
 /// The longest wait that is taken from a vendor.
-const ASKED_MAX: Duration = Duration::from_secs(3600);
+pub(crate) const ASKED_MAX: Duration = Duration::from_secs(3600);
 
 /// Messages that try a paused channel.
 const PROBES: usize = 5;
@@ -260,13 +260,12 @@ impl Circuit {
         !self.of_strangers && self.hygiene.suspects()
     }
 
-    /// Half of the wait up to all of it, so that those who wait do not come back all at once; what a vendor asks for is kept
-    /// to, and up to a fifth more.
+    /// A wait of our own; what a vendor asks for is kept to, and up to a fifth more.
     fn wait(&mut self, asked: Option<Duration>, dice: f64) -> Duration {
-        let own = self.waits.wait();
+        let own = self.waits.jittered(dice);
         match asked {
             Some(asked) => asked.min(ASKED_MAX).mul_f64(dice.mul_add(0.2, 1.0)),
-            None => own.mul_f64(dice.mul_add(0.5, 0.5)),
+            None => own,
         }
     }
 }

@@ -5,6 +5,8 @@ use pigeonloft_channels::apns::sim::Reply;
 use pigeonloft_testkit::{App, Apple, Device, Fleet, Server, assert_refused, pigeonloft, until};
 use serde_json::{Value, json};
 
+use super::outcomes;
+
 /// The vendor's token of the so many-th device.
 pub(super) fn apns_token(n: usize) -> String {
     format!("{n:064x}")
@@ -35,13 +37,6 @@ pub(super) fn to_ann(members: Value) -> Value {
         given[name] = value.clone();
     }
     given
-}
-
-/// What became of the recipients of a push, as soon as it is finished: only outcomes that any has.
-pub(super) fn outcomes(app: &App, push_id: &str) -> Value {
-    let shown = app.finished(push_id);
-    let outcomes = shown["outcomes"].as_object().expect("outcomes").iter().filter(|(_, count)| **count != 0);
-    outcomes.map(|(name, count)| (name.clone(), count.clone())).collect::<serde_json::Map<_, _>>().into()
 }
 
 #[test]

@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use pigeonloft_testkit::{App, Apple, Certificate, Server, pigeonloft, program, until};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::apns::{apns_token, device, outcomes, to_ann};
+use super::apns::{apns_token, device, to_ann};
+use super::{Running, outcomes};
 
 const TOPIC: &str = "com.example.shop";
 
@@ -151,16 +152,6 @@ fn a_certificate_that_apple_does_not_take_pauses_the_channel_and_says_why() {
     let said = server.try_run(test).expect_err("it fails");
     assert!(said.contains("TLS: received fatal alert") && said.contains("certificate"), "{said}");
     assert_eq!(apple.sim.counts()[0], 0, "no message went out");
-}
-
-/// A process that ends with its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use pigeonloft_channels::fcm::sim::{Behaviour, Rule};
 use pigeonloft_testkit::{App, Device, Google, Server, pigeonloft, until};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use super::{Running, outcomes};
 
 /// A device of ann's with this token on Google's channel.
 fn device(app: &App, token: &str) -> Device {
@@ -33,13 +35,6 @@ fn pushed(app: &App, members: Value) -> String {
         given[name] = value.clone();
     }
     app.pushed(given)
-}
-
-/// What became of the recipients of a push, as soon as it is finished: only outcomes that any has.
-fn outcomes(app: &App, push_id: &str) -> Value {
-    let shown = app.finished(push_id);
-    let outcomes = shown["outcomes"].as_object().expect("outcomes").iter().filter(|(_, count)| **count != 0);
-    outcomes.map(|(name, count)| (name.clone(), count.clone())).collect::<Map<_, _>>().into()
 }
 
 fn answers(google: &Google, rules: &[(&str, &str)]) {
@@ -190,16 +185,6 @@ fn after_a_kill_everybody_has_the_message_and_a_repeat_takes_the_place_of_the_fi
     assert_eq!(first.len(), DEVICES);
     let repeats = seen.len() - DEVICES;
     assert!(repeats <= (IN_FLIGHT + WITH_VENDORS) * BATCH, "only what was under way is sent again: {repeats}");
-}
-
-/// A process that ends with its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

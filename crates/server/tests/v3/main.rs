@@ -31,8 +31,11 @@ mod texts;
 mod webpush;
 mod webpush_browser;
 
+use std::process::Child;
+
 use pigeonloft_model::Zone;
 use pigeonloft_testkit::{App, Device, Fleet, Habit, Phone, Server, pigeonloft};
+use serde_json::Value;
 
 /// Unix seconds of a moment as the API writes it, in UTC+8.
 fn at(text: &str) -> i64 {
@@ -51,4 +54,21 @@ fn one_after_the_other(ack_wait_ms: u64) -> (Server, App, Fleet, Vec<Phone>, i64
     fleet.online(&phones, Habit::NeverAcknowledges);
     let package = app.uploaded(["n0", "n1", "n2", "n3"]);
     (server, app, fleet, phones, package)
+}
+
+/// The outcomes of a push once it is finished, those that are zero left out.
+fn outcomes(app: &App, push_id: &str) -> Value {
+    let mut shown = app.finished(push_id)["outcomes"].clone();
+    shown.as_object_mut().expect("outcomes").retain(|_, count| *count != 0);
+    shown
+}
+
+/// A process that ends with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

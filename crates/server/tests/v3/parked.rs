@@ -7,7 +7,8 @@ use pigeonloft_channels::apns::sim::Reply;
 use pigeonloft_testkit::{App, Apple, Device, Fleet, Server, pigeonloft, until};
 use serde_json::{Value, json};
 
-use super::apns::{apns_token, device, outcomes, to_ann};
+use super::apns::{apns_token, device, to_ann};
+use super::outcomes;
 use super::paused::{is_taken, parked, report};
 
 /// As many as pause the channel, where it takes none of them.

@@ -7,7 +7,8 @@ use pigeonloft_channels::apns::sim::Reply;
 use pigeonloft_testkit::{App, Apple, Fleet, Server, pigeonloft, until};
 use serde_json::{Value, json};
 
-use super::apns::{apns_token, device, outcomes, to_ann};
+use super::apns::{apns_token, device, to_ann};
+use super::outcomes;
 
 const DEVICES: usize = 120;
 

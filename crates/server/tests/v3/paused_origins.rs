@@ -3,7 +3,8 @@
 use pigeonloft_testkit::{PushService, Server, until};
 use serde_json::{Value, json};
 
-use super::webpush::{browser, outcomes, to_ann, with_keys};
+use super::outcomes;
+use super::webpush::{browser, to_ann, with_keys};
 
 /// Browsers of each of two push services.
 const BROWSERS: u64 = 25;

@@ -4,6 +4,7 @@ use pigeonloft_testkit::{App, Builder, Certificate, Device, Fleet, PushService, 
 use serde_json::{Value, json};
 
 use super::attributes::{call, declare};
+use super::outcomes;
 
 /// A server that may reach push services of this machine, and an app with keys.
 pub(super) fn with_keys() -> (Server, App, PushService) {
@@ -37,13 +38,6 @@ pub(super) fn to_ann(members: &Value) -> Value {
     let mut given = json!({ "audience_type": "account_list", "account_list": ["ann"], "account_push_type": 1 });
     given.as_object_mut().expect("members").extend(members.as_object().expect("members").clone());
     given
-}
-
-/// The outcomes of a push once it is finished, those that are zero left out.
-pub(super) fn outcomes(app: &App, push_id: &str) -> Value {
-    let mut shown = app.finished(push_id)["outcomes"].clone();
-    shown.as_object_mut().expect("outcomes").retain(|_, count| *count != 0);
-    shown
 }
 
 #[test]

@@ -9,7 +9,8 @@
 use pigeonloft_testkit::{App, Chromium, Device, PushService, Server, until};
 use serde_json::{Value, json};
 
-use super::webpush::{outcomes, to_ann, with_keys};
+use super::outcomes;
+use super::webpush::{to_ann, with_keys};
 
 /// A browser on the page, that may show its notifications.
 fn on_the_page(server: &Server, before: &str) -> Chromium {

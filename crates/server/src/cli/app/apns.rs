@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 use pigeonloft_channels::apns::{BadCertificate, Certificate, Credentials, ENDS_SOON_S, Identity, TeamKey};
 
-use super::sealing::{bytes_of, text_of};
 use crate::cli::failure::Failure;
+use crate::cli::files::{bytes_of, text_of};
 use crate::clock::unix_seconds;
 
 /// Where the password of a certificate's file is, if no file is named that has it.

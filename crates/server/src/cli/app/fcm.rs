@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use pigeonloft_channels::fcm;
 
-use super::sealing::text_of;
 use crate::cli::failure::Failure;
+use crate::cli::files::text_of;
 
 /// Google: a service account of the Firebase project
 #[derive(Debug, Args)]

@@ -1,8 +1,6 @@
-//! Sealing: what all commands about credentials with vendors have in common: whose they are, what they are sealed with, and
-//! the files that they come from.
+//! Sealing: what all commands about credentials with vendors have in common: whose they are, and what they are sealed with.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use pigeonloft_model::{AccessId, Channel};
@@ -14,9 +12,6 @@ use crate::cli::data_dir::{self, DataDir, wait};
 use crate::cli::failure::Failure;
 use crate::config::{Config, Overrides};
 use crate::vault::{self, Vault};
-
-/// Bytes of a key or certificate file at most: they have a few thousand.
-const FILE_BYTES: u64 = 1 << 16;
 
 /// The app, and what its credentials are sealed with.
 #[derive(Debug, Args)]
@@ -112,22 +107,4 @@ impl Opened {
 
 fn cannot_seal(error: &vault::Error) -> Failure {
     Failure::of("cannot seal the credentials", error)
-}
-
-/// A small file.
-pub(super) fn bytes_of(file: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)
-        .and_then(|file| file.take(FILE_BYTES).read_to_end(&mut bytes))
-        .map_err(|error| cannot_read(file, &error))?;
-    Ok(bytes)
-}
-
-/// A small file of text.
-pub(super) fn text_of(file: &Path) -> Result<String, Failure> {
-    String::from_utf8(bytes_of(file)?).map_err(|error| cannot_read(file, &error))
-}
-
-fn cannot_read(file: &Path, error: &dyn std::error::Error) -> Failure {
-    Failure::of(format_args!("cannot read {}", file.display()), error)
 }

@@ -7,9 +7,10 @@ use pigeonloft_channels::webpush;
 use pigeonloft_model::Channel;
 use serde::Deserialize;
 
-use super::sealing::{Of, text_of};
+use super::sealing::Of;
 use crate::cli::data_dir::wait;
 use crate::cli::failure::{Failure, say};
+use crate::cli::files::text_of;
 
 /// Browsers: a key pair (VAPID) that you have already; `pigeonloft app webpush-keys` makes a new one
 #[derive(Debug, Args)]

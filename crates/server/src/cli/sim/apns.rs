@@ -13,8 +13,9 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use super::script::{LOOKS_EVERY, Script};
-use super::{text_of, tls};
+use super::tls;
 use crate::cli::failure::{Failure, say};
+use crate::cli::files::text_of;
 use crate::cli::serve::runtime;
 use crate::cli::signals::Signals;
 

@@ -7,8 +7,8 @@ use clap::Args;
 use pigeonloft_channels::fcm::sim::Sim;
 
 use super::script::{LOOKS_EVERY, Script};
-use super::text_of;
 use crate::cli::failure::{Failure, say};
+use crate::cli::files::text_of;
 use crate::cli::serve::runtime;
 use crate::cli::signals::Signals;
 

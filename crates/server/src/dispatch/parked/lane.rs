@@ -158,8 +158,7 @@ impl Lane {
             self.waits.reset();
         }
         let now = Instant::now();
-        // Half of the wait up to all of it, so that apps do not come all at once.
-        self.next_walk = now + self.waits.wait().mul_f64(fastrand::f64().mul_add(0.5, 0.5));
+        self.next_walk = now + self.waits.jittered(fastrand::f64());
         self.paced.retain(|_, due| now < *due);
         // Of a channel of many services, each is tried when its pause says so.
         let tries = self.paused.iter().map(|paused| paused.pause.next_try).filter(|next_try| now < *next_try);
